@@ -1,0 +1,302 @@
+//! In: bytes of a compiled single profile. Out: [`Decoded`]: the graph, the header, and an account
+//! of every byte. Never: an allocation or a loop by a size that the blob merely claims.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use super::layout::{Header, NODE, Section};
+use super::{BlobError, automaton, program, slice, word};
+use crate::policy::graph::{Argument, Graph, Modifier, ModifierArgument, Node, NodeId, Terminal, Test};
+use crate::policy::rules::Address;
+use crate::vocabulary::{FilterId, FilterKind, ModifierArgumentKind, ModifierId, OperationId, Release};
+
+/// An object behind the nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PoolObject {
+    /// Its bytes, without padding.
+    pub range: Range<usize>,
+    /// What it is: `pattern`, `regex`, `string`, `set`, `address`, `modifiers`.
+    pub kind: &'static str,
+}
+
+/// Bytes or nodes that nothing refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Leftover {
+    /// The bytes.
+    pub range: Range<usize>,
+    /// What they are.
+    pub what: String,
+}
+
+/// A decoded blob.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The policy. Its nodes have the order of the blob.
+    pub graph: Graph,
+    /// Header, tables.
+    pub header: Header,
+    /// Sections; together the whole blob.
+    pub sections: Vec<Section>,
+    /// Pool objects by offset.
+    pub objects: Vec<PoolObject>,
+    /// What the decoder could not account for; empty for every blob that Apple's compiler makes.
+    pub leftover: Vec<Leftover>,
+}
+
+/// Decodes a single profile.
+///
+/// # Errors
+/// The first field that makes no sense, with its offset.
+pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobError> {
+    let header = Header::read(bytes, release)?;
+    let mut decoder = Decoder { bytes, release, header: &header, objects: BTreeMap::new() };
+    let count = header.nodes.len() / NODE;
+    let mut nodes = Vec::with_capacity(count);
+    for index in 0..count {
+        nodes.push(decoder.node(index)?);
+    }
+    let entries = header.operations.iter().enumerate().map(|(operation, entry)| {
+        decoder.link(format!("entry of operation {operation}"), header.padding.start - 2 * (header.operations.len() - operation), *entry)
+    });
+    let entries = entries.collect::<Result<Vec<_>, _>>()?;
+    let variables = decoder.names("variables")?;
+    let states = decoder.names("states")?;
+    let mut flags = header.field("flags");
+    if header.field("policies") != 0 {
+        flags &= !release.layout().message_filter_flag;
+    }
+    let graph = Graph { release, flags, entries, nodes, variables, states };
+    let objects: Vec<PoolObject> = decoder.objects.into_iter().map(|(start, (end, kind))| PoolObject { range: start..end, kind }).collect();
+    let sections = header.sections(release, bytes.len());
+    let mut leftover = unaccounted(bytes, header.nodes.end, &objects)?;
+    leftover.extend(unreached(&graph, &header));
+    Ok(Decoded { graph, header, sections, objects, leftover })
+}
+
+/// Pool bytes that belong to no object and are no padding before one.
+fn unaccounted(bytes: &[u8], start: usize, objects: &[PoolObject]) -> Result<Vec<Leftover>, BlobError> {
+    let mut leftover = Vec::new();
+    let mut end = start;
+    let blob_end = PoolObject { range: bytes.len()..bytes.len(), kind: "end" };
+    for object in objects.iter().chain([&blob_end]) {
+        if object.range.start < end {
+            return Err(BlobError::bad(object.kind, object.range.start, "overlaps the object before it"));
+        }
+        let gap = end..object.range.start;
+        let is_padding = gap.len() < 8 && object.kind != "end" && bytes[gap.clone()].iter().all(|byte| *byte == 0);
+        if !gap.is_empty() && !is_padding {
+            leftover.push(Leftover { range: gap, what: "bytes of the pool that nothing refers to".to_owned() });
+        }
+        end = object.range.end;
+    }
+    Ok(leftover)
+}
+
+/// Nodes that no operation leads to, and a policy table entry that no terminal names.
+fn unreached(graph: &Graph, header: &Header) -> Vec<Leftover> {
+    let mut reached = vec![false; graph.nodes.len()];
+    for id in graph.reachable() {
+        reached[id.index()] = true;
+    }
+    reached
+        .iter()
+        .enumerate()
+        .filter(|(_, reached)| !**reached)
+        .map(|(index, _)| {
+            let start = header.nodes.start + NODE * index;
+            Leftover { range: start..start + NODE, what: format!("node {index}, which no operation leads to") }
+        })
+        .collect()
+}
+
+struct Decoder<'a> {
+    bytes: &'a [u8],
+    release: &'static Release,
+    header: &'a Header,
+    objects: BTreeMap<usize, (usize, &'static str)>,
+}
+
+impl<'a> Decoder<'a> {
+    /// A link: it must lead to a node.
+    fn link(&self, field: String, offset: usize, value: u16) -> Result<NodeId, BlobError> {
+        if usize::from(value) * NODE >= self.header.nodes.len() {
+            let count = self.header.nodes.len() / NODE;
+            return Err(BlobError::bad(field, offset, format!("leads to node {value} of {count}")));
+        }
+        Ok(NodeId(u32::from(value)))
+    }
+
+    fn node(&mut self, index: usize) -> Result<Node, BlobError> {
+        let offset = self.header.nodes.start + NODE * index;
+        let raw = slice(self.bytes, "node", offset, NODE)?;
+        match raw[0] {
+            0 => {
+                let test = self.test(index, offset, raw[1], u16::from_le_bytes([raw[2], raw[3]]))?;
+                let mut links = [NodeId(0); 2];
+                for (slot, (name, at)) in links.iter_mut().zip([("match", 4), ("unmatch", 6)]) {
+                    let value = u16::from_le_bytes([raw[at], raw[at + 1]]);
+                    let field = format!("{name} link of node {index}");
+                    *slot = self.link(field.clone(), offset + at, value)?;
+                    // Every child has a higher number than its parent (FORMAT.md §2.4), so every
+                    // walk ends.
+                    if usize::from(value) <= index {
+                        return Err(BlobError::bad(field, offset + at, format!("leads back to node {value}")));
+                    }
+                }
+                Ok(Node::Test { test, matched: links[0], unmatched: links[1] })
+            }
+            1 => self.terminal(index, offset, raw).map(Node::Terminal),
+            other => Err(BlobError::bad(format!("type of node {index}"), offset, format!("is {other}, must be 0 or 1"))),
+        }
+    }
+
+    fn test(&mut self, index: usize, offset: usize, raw_filter: u8, value: u16) -> Result<Test, BlobError> {
+        let id = FilterId(raw_filter & 0x7f);
+        let second_form = raw_filter & 0x80 != 0;
+        let field = format!("filter of node {index}");
+        let filter = self
+            .release
+            .filter(id)
+            .ok_or_else(|| BlobError::bad(field.clone(), offset + 1, format!("0x{raw_filter:02x} is no filter of {}", self.release.name())))?;
+        let argument = match (filter.kind, second_form) {
+            (FilterKind::Pattern | FilterKind::Path, false) => {
+                let (start, object) = self.counted("pattern", value)?;
+                Argument::Pattern(program::read(object, start)?)
+            }
+            (FilterKind::Pattern | FilterKind::Path, true) => {
+                let table = self.header.table("regexes");
+                let place = table.get(usize::from(value)).ok_or_else(|| {
+                    BlobError::bad(format!("regex number of node {index}"), offset + 2, format!("{value} of {}", table.len()))
+                })?;
+                let (start, object) = self.counted("regex", *place)?;
+                Argument::Regex(automaton::read(object, start)?)
+            }
+            (FilterKind::String, false) => Argument::Text(self.c_string(value)?),
+            (FilterKind::StateFlag, false) => {
+                let count = self.header.table("states").len();
+                if usize::from(value) >= count {
+                    return Err(BlobError::bad(format!("state flag of node {index}"), offset + 2, format!("{value} of {count}")));
+                }
+                Argument::StateFlag(value)
+            }
+            (FilterKind::Network, false) => Argument::Address(self.address(value)?),
+            (FilterKind::Boolean | FilterKind::Bitfield | FilterKind::Enum | FilterKind::Integer, false) => Argument::Number(value),
+            (FilterKind::Integer, true) => Argument::Numbers(self.bit_set(value)?),
+            (_, true) => {
+                return Err(BlobError::bad(field, offset + 1, format!("0x{raw_filter:02x}: filter '{}' has no second form", filter.name)));
+            }
+        };
+        Ok(Test { filter: id, argument })
+    }
+
+    fn terminal(&mut self, index: usize, offset: usize, raw: &[u8]) -> Result<Terminal, BlobError> {
+        let flags = u32::from_le_bytes([raw[1], raw[2], raw[3], 0]);
+        let inline = flags & Terminal::INLINE != 0;
+        let area = [raw[4], raw[5], raw[6], raw[7]];
+        let mut modifiers = Vec::new();
+        if inline {
+            modifiers.push(self.modifier(index, offset + 4, area)?);
+        } else if area[0] != 0 {
+            let start = self.address_of(u16::from_le_bytes([area[2], area[3]]));
+            let count = usize::from(area[0]);
+            if area[1] != 0 || count < 2 {
+                return Err(BlobError::bad(format!("modifier list of node {index}"), offset + 4, "count or padding makes no sense"));
+            }
+            let list = slice(self.bytes, "modifier list", start, 4 * count)?;
+            self.account(start, list.len(), "modifiers");
+            for (place, entry) in list.chunks_exact(4).enumerate() {
+                modifiers.push(self.modifier(index, start + 4 * place, [entry[0], entry[1], entry[2], entry[3]])?);
+            }
+        } else if area != [0; 4] {
+            return Err(BlobError::bad(format!("modifier area of node {index}"), offset + 4, "is not zero, and no modifier is marked"));
+        }
+        Ok(Terminal { flags: flags & !Terminal::INLINE, modifiers })
+    }
+
+    fn modifier(&mut self, index: usize, offset: usize, raw: [u8; 4]) -> Result<Modifier, BlobError> {
+        let id = ModifierId(raw[0]);
+        let value = u16::from_le_bytes([raw[2], raw[3]]);
+        let field = format!("modifier of node {index}");
+        let entry = self
+            .release
+            .modifier(id)
+            .ok_or_else(|| BlobError::bad(field.clone(), offset, format!("{} is no modifier of {}", id.0, self.release.name())))?;
+        let argument = match entry.argument {
+            ModifierArgumentKind::MessageFilter => {
+                let operation = OperationId(u16::from(raw[1]));
+                if !self.release.operation_entry(operation).is_some_and(|entry| entry.message_filter) {
+                    return Err(BlobError::bad(field, offset + 1, format!("{} is no message operation of {}", raw[1], self.release.name())));
+                }
+                let table = self.header.table("policies");
+                let root = table.get(usize::from(value)).ok_or_else(|| {
+                    BlobError::bad(format!("message filter of node {index}"), offset + 2, format!("{value} of {}", table.len()))
+                })?;
+                let entry = self.link(format!("message filter {value}"), offset + 2, *root)?;
+                ModifierArgument::MessageFilter { operation, entry }
+            }
+            _ if raw[1] != 0 => return Err(BlobError::bad(field, offset + 1, "names a message operation, and is no message filter")),
+            ModifierArgumentKind::Text => ModifierArgument::Text(self.c_string(value)?),
+            ModifierArgumentKind::Number => ModifierArgument::Number(value),
+            ModifierArgumentKind::None => return Err(BlobError::bad(field, offset, format!("modifier '{}' carries nothing", entry.name))),
+        };
+        Ok(Modifier { id, argument })
+    }
+
+    /// Blob offset of a pool offset.
+    fn address_of(&self, offset: u16) -> usize {
+        self.header.nodes.end + 8 * usize::from(offset)
+    }
+
+    fn account(&mut self, start: usize, length: usize, kind: &'static str) {
+        let entry = self.objects.entry(start).or_insert((start + length, kind));
+        entry.0 = entry.0.max(start + length);
+    }
+
+    /// An object with its length in front; the offset and bytes behind the length.
+    fn counted(&mut self, kind: &'static str, offset: u16) -> Result<(usize, &'a [u8]), BlobError> {
+        let start = self.address_of(offset);
+        let length = usize::from(word(self.bytes, kind, start)?);
+        let object = slice(self.bytes, kind, start + 2, length)?;
+        self.account(start, 2 + length, kind);
+        Ok((start + 2, object))
+    }
+
+    fn c_string(&mut self, offset: u16) -> Result<Vec<u8>, BlobError> {
+        let (start, object) = self.counted("string", offset)?;
+        match object.split_last() {
+            Some((0, text)) => Ok(text.to_vec()),
+            _ => Err(BlobError::bad("string", start, "does not end in a NUL")),
+        }
+    }
+
+    fn names(&mut self, table: &str) -> Result<Vec<Vec<u8>>, BlobError> {
+        let header = self.header;
+        header.table(table).iter().map(|offset| self.c_string(*offset)).collect()
+    }
+
+    fn bit_set(&mut self, offset: u16) -> Result<Vec<u16>, BlobError> {
+        let start = self.address_of(offset);
+        let mark = word(self.bytes, "set", start)?;
+        if mark != 1 {
+            return Err(BlobError::bad("set", start, format!("starts with {mark}, must be 1")));
+        }
+        let length = usize::from(word(self.bytes, "set length", start + 2)?);
+        let bits = slice(self.bytes, "set", start + 4, length)?;
+        if length > 8192 || bits.last().is_none_or(|last| *last == 0) {
+            return Err(BlobError::bad("set length", start + 2, "is too large, or the last byte is zero"));
+        }
+        self.account(start, 4 + length, "set");
+        let numbers = (0..length * 8).filter(|bit| bits[bit / 8] & (1 << (bit % 8)) != 0);
+        Ok(numbers.filter_map(|bit| u16::try_from(bit).ok()).collect())
+    }
+
+    fn address(&mut self, offset: u16) -> Result<Address, BlobError> {
+        let start = self.address_of(offset);
+        let raw = slice(self.bytes, "address", start, 8)?;
+        if raw[1] > 1 || raw[4..] != [0; 4] || raw[0] & 3 == 0 || raw[0] > 11 {
+            return Err(BlobError::bad("address", start, "host, protocol or padding makes no sense"));
+        }
+        self.account(start, 8, "address");
+        Ok(Address { protocol: raw[0], localhost: raw[1] == 1, port: u16::from_le_bytes([raw[2], raw[3]]) })
+    }
+}

@@ -1,0 +1,6 @@
+//! lib
+pub mod blob;
+pub mod pattern;
+pub mod policy;
+pub mod sbpl;
+pub mod vocabulary;

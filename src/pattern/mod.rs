@@ -1,0 +1,17 @@
+//! Strings and regular expressions by their meaning.
+//!
+//! In: text as the profile gives it, or trees and automata that the decoder found. Out: whether a
+//! subject matches; the tree of a set of strings. Never: bytes of a compiled program, those are
+//! `blob`'s business.
+//!
+//! - [`StringPattern`]: one literal, prefix or subpath
+//! - [`tree`]: many of them as one tree, in the order in which they are tried
+//! - [`order`]: which order Apple's compiler gives a tree
+//! - [`regex`]: the dialect's parser, the automaton, and two matchers
+
+pub mod order;
+pub mod regex;
+mod string;
+pub mod tree;
+
+pub use string::{Part, PatternError, StringKind, StringPattern};

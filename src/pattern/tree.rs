@@ -1,0 +1,155 @@
+//! In: branches in the order in which they are tried. Out: [`Tree`], the meaning of one compiled
+//! pattern program (FORMAT.md §4.2): a decision tree over the subject's bytes. Never: jump
+//! distances, lengths or any other byte of the program.
+
+/// A set of byte ranges, lowest and highest byte of each.
+pub type Ranges = Vec<(u8, u8)>;
+
+/// What a branch asks of the subject at the current position.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Matcher {
+    /// These bytes come next.
+    Text(Vec<u8>),
+    /// The subject ends here.
+    End,
+    /// The value of the variable with this number comes next.
+    Variable(u16),
+    /// One byte of these ranges comes next.
+    Class(Ranges),
+    /// As many bytes of these ranges as there are, also none; always true.
+    Repeat(Ranges),
+    /// Some byte further on is this one; goes on behind it.
+    SkipTo(u8),
+    /// As `SkipTo`, but where the rest fails the next such byte is tried.
+    Search(u8),
+}
+
+/// What is left to ask.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Tree {
+    /// Nothing: the subject matches.
+    Accept,
+    /// The first branch whose matcher is true decides; if none is, the subject does not match.
+    Choice(Vec<Branch>),
+}
+
+/// One branch of a choice.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Branch {
+    /// The question.
+    pub matcher: Matcher,
+    /// What follows a yes.
+    pub then: Tree,
+}
+
+impl Branch {
+    /// A branch.
+    #[must_use]
+    pub fn new(matcher: Matcher, then: Tree) -> Self {
+        Self { matcher, then }
+    }
+}
+
+impl Tree {
+    /// A choice of one.
+    #[must_use]
+    pub fn one(matcher: Matcher, then: Self) -> Self {
+        Self::Choice(vec![Branch::new(matcher, then)])
+    }
+
+    /// Whether a subject matches. Variables have no value here, so a branch that asks for one is
+    /// not taken. No allocation; the time is bounded by subject length times tree size.
+    #[must_use]
+    pub fn matches(&self, subject: &[u8]) -> bool {
+        let mut tree = self;
+        let mut rest = subject;
+        'descend: loop {
+            let Self::Choice(branches) = tree else { return true };
+            for branch in branches {
+                if let Matcher::Search(byte) = &branch.matcher {
+                    let mut from = rest;
+                    while let Some(at) = from.iter().position(|candidate| candidate == byte) {
+                        from = &from[at + 1..];
+                        if branch.then.matches(from) {
+                            return true;
+                        }
+                    }
+                    continue;
+                }
+                if let Some(after) = branch.matcher.step(rest) {
+                    rest = after;
+                    tree = &branch.then;
+                    continue 'descend;
+                }
+            }
+            return false;
+        }
+    }
+
+    /// The strings that the tree stands for, in the order of its branches, where it is made of
+    /// texts and ends only: each with whether it is a prefix. `None` for other trees.
+    #[must_use]
+    pub fn strings(&self) -> Option<Vec<(Vec<u8>, bool)>> {
+        let mut out = Vec::new();
+        let mut work = vec![(self, Vec::new())];
+        while let Some((tree, text)) = work.pop() {
+            match tree {
+                Self::Accept => out.push((text, true)),
+                Self::Choice(branches) => {
+                    for branch in branches.iter().rev() {
+                        match (&branch.matcher, &branch.then) {
+                            (Matcher::Text(more), then) => {
+                                let mut text = text.clone();
+                                text.extend_from_slice(more);
+                                work.push((then, text));
+                            }
+                            (Matcher::End, Self::Accept) => work.push((&END, text.clone())),
+                            _ => return None,
+                        }
+                    }
+                    if branches.is_empty() && std::ptr::eq(tree, &raw const END) {
+                        out.push((text, false));
+                    }
+                }
+            }
+        }
+        Some(out)
+    }
+}
+
+/// Marks an `End` branch on the work list of [`Tree::strings`].
+static END: Tree = Tree::Choice(Vec::new());
+
+impl Matcher {
+    /// What is left of the subject behind a match.
+    fn step<'a>(&self, rest: &'a [u8]) -> Option<&'a [u8]> {
+        match self {
+            Self::Text(text) => rest.strip_prefix(text.as_slice()),
+            Self::End => rest.is_empty().then_some(rest),
+            Self::Variable(_) | Self::Search(_) => None,
+            Self::Class(ranges) => match rest {
+                [first, after @ ..] if contains(ranges, *first) => Some(after),
+                _ => None,
+            },
+            Self::Repeat(ranges) => {
+                let count = rest.iter().take_while(|byte| contains(ranges, **byte)).count();
+                rest.get(count..)
+            }
+            Self::SkipTo(byte) => {
+                let at = rest.iter().position(|candidate| candidate == byte)?;
+                rest.get(at + 1..)
+            }
+        }
+    }
+}
+
+/// Whether a byte is in one of the ranges. A range whose bounds are the wrong way round goes over
+/// the end; one whose lower bound is just above the upper is empty (FORMAT.md §5; the latter is
+/// not verified).
+pub(crate) fn contains(ranges: &[(u8, u8)], byte: u8) -> bool {
+    ranges.iter().any(|(low, high)| match low.checked_sub(*high) {
+        None | Some(0) => (*low..=*high).contains(&byte),
+        Some(1) => false,
+        Some(_) => byte >= *low || byte <= *high,
+    })
+}

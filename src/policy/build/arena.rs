@@ -1,0 +1,328 @@
+//! In: tests and terminals. Out: nodes, each equal node once, with edges that skip what is decided
+//! already. Never: order of rules; that is the caller's.
+
+use std::collections::HashMap;
+
+use crate::pattern::StringPattern;
+use crate::policy::graph::Terminal;
+use crate::policy::rules::{Argument, Test};
+use crate::vocabulary::{FilterKind, ModifierId, OperationId, Release};
+
+use super::BuildError;
+
+/// Number of a node in the arena. Children are made before their parents, so every edge leads to
+/// a lower number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Id(pub u32);
+
+impl Id {
+    /// The plain reporting deny, which is always there.
+    pub const DENY: Self = Self(0);
+
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Number of a distinct test.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct TestId(pub u32);
+
+/// A test as the arena keeps it.
+pub(super) struct BuildTest {
+    pub test: Test,
+    /// The filter is a pattern filter and the test is no regular expression.
+    pub is_string: bool,
+    single_valued: bool,
+    contrary: bool,
+    /// Refers to what a test before it loaded.
+    pub has_prerequisite: bool,
+    /// Loads something for others or refers to it: its outcome depends on the tests before it, so
+    /// nothing may be concluded from it, and it may not be skipped.
+    opaque: bool,
+    /// Sort key (GRAPH.md R1).
+    pub cost: i32,
+    /// Number of the rule and place in it where the test first stood: source order.
+    pub ordinal: (usize, usize),
+}
+
+/// What a terminal carries.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Carried {
+    Number(u16),
+    Text(Vec<u8>),
+    MessageFilter(OperationId, Id),
+}
+
+/// A terminal; equal ones are one object unless `own` tells them apart.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct BuildTerminal {
+    pub flags: u32,
+    pub carried: Vec<(ModifierId, Carried)>,
+    pub own: u32,
+}
+
+impl BuildTerminal {
+    pub fn plain(flags: u32) -> Self {
+        Self { flags, carried: Vec::new(), own: 0 }
+    }
+}
+
+/// A node of the arena.
+#[derive(Clone, Debug)]
+pub(super) enum BuildNode {
+    Test {
+        /// The tests that lead to `matched`: several once strings are merged.
+        tests: Vec<TestId>,
+        matched: Id,
+        unmatched: Id,
+        /// The conjunction that the test stands in directly.
+        conjunction: Option<u32>,
+    },
+    Terminal(BuildTerminal),
+}
+
+/// Most nodes in the arena: far beyond what a blob can hold, so that folding can still save a
+/// profile, and small enough to stop a runaway one.
+const MAX_NODES: usize = 4_000_000;
+
+/// What is known while a rule is built.
+#[derive(Default)]
+pub(super) struct Known {
+    outcomes: HashMap<TestId, bool>,
+    /// Tests known to be true of filters that have one value at a time.
+    true_values: Vec<TestId>,
+}
+
+impl Known {
+    /// Adds an outcome; returns what has to be given back to [`Known::forget`].
+    pub fn learn(&mut self, arena: &Arena, test: TestId, outcome: bool) -> Option<TestId> {
+        let entry = arena.test(test);
+        if entry.opaque || self.outcomes.contains_key(&test) {
+            return None;
+        }
+        self.outcomes.insert(test, outcome);
+        if outcome && entry.single_valued {
+            self.true_values.push(test);
+        }
+        Some(test)
+    }
+
+    pub fn forget(&mut self, learnt: Option<TestId>) {
+        if let Some(test) = learnt {
+            self.outcomes.remove(&test);
+            if self.true_values.last() == Some(&test) {
+                self.true_values.pop();
+            }
+        }
+    }
+
+    /// The outcome of a test, if the known ones decide it (GRAPH.md R5): the same test; another
+    /// value of a filter that has one value; one of the contrary name filters. That a wider
+    /// subpath is implied by a narrower one is not concluded, as Apple does not.
+    fn decides(&self, arena: &Arena, test: TestId) -> Option<bool> {
+        if let Some(outcome) = self.outcomes.get(&test) {
+            return Some(*outcome);
+        }
+        let entry = arena.test(test);
+        if entry.opaque {
+            return None;
+        }
+        let excluded = self.true_values.iter().any(|known| {
+            let known = arena.test(*known);
+            if known.test.filter == entry.test.filter {
+                entry.single_valued && excludes(&known.test.argument, &entry.test.argument)
+            } else {
+                known.contrary && entry.contrary
+            }
+        });
+        excluded.then_some(false)
+    }
+}
+
+/// True if one value cannot pass both tests.
+fn excludes(a: &Argument, b: &Argument) -> bool {
+    match (a, b) {
+        (Argument::Number(a), Argument::Number(b)) => a != b,
+        (Argument::Number(one), Argument::Numbers(set)) | (Argument::Numbers(set), Argument::Number(one)) => !set.contains(one),
+        (Argument::Numbers(a), Argument::Numbers(b)) => !a.iter().any(|one| b.contains(one)),
+        (Argument::Text(a), Argument::Text(b)) => a != b,
+        (Argument::Pattern(a), Argument::Pattern(b)) => a.excludes(b),
+        _ => false,
+    }
+}
+
+/// All nodes of one profile.
+pub(super) struct Arena {
+    pub release: &'static Release,
+    pub nodes: Vec<BuildNode>,
+    pub tests: Vec<BuildTest>,
+    test_numbers: HashMap<Test, TestId>,
+    node_numbers: HashMap<(TestId, Id, Id), Id>,
+    terminal_numbers: HashMap<BuildTerminal, Id>,
+    thread: bool,
+    conjunctions: u32,
+}
+
+impl Arena {
+    pub fn new(release: &'static Release, thread: bool) -> Self {
+        let deny = BuildTerminal::plain(Terminal::DENY | Terminal::REPORT);
+        Self {
+            release,
+            nodes: vec![BuildNode::Terminal(deny.clone())],
+            tests: Vec::new(),
+            test_numbers: HashMap::new(),
+            node_numbers: HashMap::new(),
+            terminal_numbers: HashMap::from([(deny, Id::DENY)]),
+            thread,
+            conjunctions: 0,
+        }
+    }
+
+    pub fn test(&self, id: TestId) -> &BuildTest {
+        &self.tests[id.0 as usize]
+    }
+
+    /// The number of a test. Strings and expressions of folding filters are put into lower case
+    /// here, where the release folds.
+    pub fn test_id(&mut self, test: &Test, ordinal: (usize, usize)) -> TestId {
+        let filter = self.release.filter(test.filter);
+        let folds = self.release.folds_paths() && filter.is_some_and(|filter| filter.folds);
+        let test = if folds { folded(test) } else { test.clone() };
+        if let Some(id) = self.test_numbers.get(&test) {
+            return *id;
+        }
+        let has_prerequisite = filter.is_some_and(|filter| filter.prerequisite.is_some());
+        let is_regex = matches!(test.argument, Argument::Regexes(_));
+        let id = TestId(u32::try_from(self.tests.len()).unwrap_or(u32::MAX));
+        self.tests.push(BuildTest {
+            is_string: matches!(test.argument, Argument::Pattern(_)),
+            single_valued: filter.is_some_and(|filter| filter.single_valued),
+            contrary: filter.is_some_and(|filter| filter.contrary)
+                && filter.is_some_and(|filter| filter.kind == FilterKind::Pattern),
+            has_prerequisite,
+            opaque: has_prerequisite || self.release.is_prerequisite(test.filter),
+            // A regular expression sorts after the strings of its filter; by how much is not
+            // known (GRAPH.md R1), so by the least.
+            cost: filter.map_or(0, |filter| i32::from(filter.cost)) * 2 + i32::from(is_regex),
+            ordinal,
+            test: test.clone(),
+        });
+        self.test_numbers.insert(test, id);
+        id
+    }
+
+    /// A number for a new conjunction.
+    pub fn conjunction(&mut self) -> u32 {
+        self.conjunctions += 1;
+        self.conjunctions
+    }
+
+    pub fn terminal(&mut self, terminal: BuildTerminal) -> Result<Id, BuildError> {
+        if let Some(id) = self.terminal_numbers.get(&terminal) {
+            return Ok(*id);
+        }
+        let id = self.add(BuildNode::Terminal(terminal.clone()))?;
+        self.terminal_numbers.insert(terminal, id);
+        Ok(id)
+    }
+
+    /// The node of a test: edges that are decided already are threaded, a node with equal branches
+    /// is its branch, an equal node is used again.
+    pub fn node(&mut self, test: TestId, matched: Id, unmatched: Id, known: &mut Known, conjunction: Option<u32>) -> Result<Id, BuildError> {
+        let (matched, unmatched) = self.thread(test, matched, unmatched, known);
+        if matched == unmatched {
+            return Ok(matched);
+        }
+        if let Some(id) = self.node_numbers.get(&(test, matched, unmatched)) {
+            return Ok(*id);
+        }
+        let id = self.add(BuildNode::Test { tests: vec![test], matched, unmatched, conjunction })?;
+        self.node_numbers.insert((test, matched, unmatched), id);
+        Ok(id)
+    }
+
+    /// A node of its own even where an equal one is there, unless its branches are equal.
+    pub fn own_node(&mut self, test: TestId, matched: Id, unmatched: Id) -> Result<Id, BuildError> {
+        let (matched, unmatched) = self.thread(test, matched, unmatched, &mut Known::default());
+        if matched == unmatched {
+            return Ok(matched);
+        }
+        self.add(BuildNode::Test { tests: vec![test], matched, unmatched, conjunction: None })
+    }
+
+    fn add(&mut self, node: BuildNode) -> Result<Id, BuildError> {
+        if self.nodes.len() >= MAX_NODES {
+            return Err(BuildError::TooManyNodes { limit: MAX_NODES });
+        }
+        let id = Id(u32::try_from(self.nodes.len()).map_err(|_| BuildError::TooManyNodes { limit: MAX_NODES })?);
+        self.nodes.push(node);
+        Ok(id)
+    }
+
+    fn thread(&self, test: TestId, matched: Id, unmatched: Id, known: &mut Known) -> (Id, Id) {
+        if !self.thread {
+            return (matched, unmatched);
+        }
+        let learnt = known.learn(self, test, true);
+        let matched = self.follow(matched, known);
+        known.forget(learnt);
+        let learnt = known.learn(self, test, false);
+        let unmatched = self.follow(unmatched, known);
+        known.forget(learnt);
+        (matched, unmatched)
+    }
+
+    /// Skips nodes whose outcome is known.
+    fn follow(&self, mut id: Id, known: &Known) -> Id {
+        while let BuildNode::Test { tests, matched, unmatched, .. } = &self.nodes[id.index()] {
+            let [test] = tests.as_slice() else { break };
+            match known.decides(self, *test) {
+                Some(true) => id = *matched,
+                Some(false) => id = *unmatched,
+                None => break,
+            }
+        }
+        id
+    }
+
+    /// How many edges and roots lead to each node that a root reaches (GRAPH.md, "in(x)"); 0 for
+    /// the others.
+    pub fn incoming(&self, roots: &[Id]) -> Vec<u32> {
+        let mut incoming = vec![0; self.nodes.len()];
+        for root in roots {
+            incoming[root.index()] += 1;
+        }
+        // Edges lead to lower numbers, so one pass from the top sees each node after its parents.
+        for index in (0..self.nodes.len()).rev() {
+            if incoming[index] == 0 {
+                continue;
+            }
+            match &self.nodes[index] {
+                BuildNode::Test { matched, unmatched, .. } => {
+                    incoming[matched.index()] += 1;
+                    incoming[unmatched.index()] += 1;
+                }
+                BuildNode::Terminal(terminal) => {
+                    for (_, carried) in &terminal.carried {
+                        if let Carried::MessageFilter(_, entry) = carried {
+                            incoming[entry.index()] += 1;
+                        }
+                    }
+                }
+            }
+        }
+        incoming
+    }
+}
+
+fn folded(test: &Test) -> Test {
+    let argument = match &test.argument {
+        Argument::Pattern(pattern) => Argument::Pattern(StringPattern::folded(pattern.clone())),
+        Argument::Regexes(list) => {
+            Argument::Regexes(list.iter().map(|(text, expression)| (text.clone(), expression.folded())).collect())
+        }
+        other => other.clone(),
+    };
+    Test { filter: test.filter, argument }
+}

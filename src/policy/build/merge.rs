@@ -1,0 +1,40 @@
+//! In: nodes. Out: the same, with neighbours that ask for strings of one filter and lead to one
+//! place made one node. Never: a change of what is decided.
+
+use super::arena::{Arena, BuildNode, Id, TestId};
+
+/// Merges `b` into `a` where b is what a non-match of `a` leads to, both ask for strings of the
+/// same filter, a match of both leads to the same object, and nothing else leads to `b` (GRAPH.md
+/// R3a). Hashed cases: `metafilter_any`, `sys_sample`. Strings with variables stay alone: their
+/// alternatives are not told apart by a first byte (chosen).
+pub(super) fn adjacent_strings(arena: &mut Arena, roots: &[Id]) {
+    let incoming = arena.incoming(roots);
+    // Highest number first: the first node of a run takes in the rest, so the work is linear.
+    for index in (0..arena.nodes.len()).rev() {
+        if incoming[index] == 0 {
+            continue;
+        }
+        while let Some((taken, unmatched)) = partner(arena, &incoming, index) {
+            if let BuildNode::Test { tests, unmatched: edge, .. } = &mut arena.nodes[index] {
+                tests.extend(taken);
+                *edge = unmatched;
+            }
+        }
+    }
+}
+
+fn partner(arena: &Arena, incoming: &[u32], index: usize) -> Option<(Vec<TestId>, Id)> {
+    let BuildNode::Test { tests, matched, unmatched, .. } = &arena.nodes[index] else { return None };
+    let BuildNode::Test { tests: other, matched: other_matched, unmatched: next, .. } = &arena.nodes[unmatched.index()] else {
+        return None;
+    };
+    let filter = |tests: &[TestId]| {
+        let first = arena.test(*tests.first()?);
+        let plain = first.is_string
+            && matches!(&first.test.argument, crate::policy::rules::Argument::Pattern(pattern) if pattern.text().is_some());
+        plain.then_some(first.test.filter)
+    };
+    let same = filter(tests).is_some() && filter(tests) == filter(other);
+    let fits = same && matched == other_matched && incoming[unmatched.index()] == 1;
+    fits.then(|| (other.clone(), *next))
+}

@@ -1,0 +1,200 @@
+//! In: [`Rules`]. Out: the [`Graph`] that Apple's compiler makes of them. Never: bytes.
+//!
+//! The passes, in this order (GRAPH.md §0), each in a file of its own and each to be switched off:
+//!
+//! | pass | file | evidence |
+//! |---|---|---|
+//! | rules to nodes, newest rule tested first | `lower` | proven (`strict_1`, `sys_sample`) |
+//! | thread edges whose test is decided, fold nodes with equal branches | `arena` | folding proven, threading from other releases' blobs |
+//! | one object per equal node | `arena` | proven (`strict_1`, `metafilter_any`) |
+//! | implicit rules | `implicit` | proven for 14.4.1 except where the grammar says `inferred` |
+//! | conjunctions by filter cost | `sort` | one hashed case (`sys_sample`), 946 pairs of macOS 15.2 |
+//! | adjacent string tests into one | `merge` | proven (`metafilter_any`, `sys_sample`) |
+//! | nodes to the policy graph, strings to trees | `finish` | see `pattern::order` |
+
+mod arena;
+mod finish;
+mod implicit;
+mod lower;
+mod merge;
+mod sort;
+
+use crate::vocabulary::OperationId;
+
+use super::graph::Graph;
+use super::graph::Terminal;
+use super::rules::{Action, Modifier, ModifierArgument, OperationRules, Rule, Rules, Tail, Test};
+use arena::{Arena, BuildTerminal, Id};
+
+/// Which passes run. All of them make Apple's graph; the result means the same without any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passes {
+    /// Skip tests whose outcome is known from the tests before them.
+    pub thread: bool,
+    /// Sort conjunctions by cost.
+    pub sort: bool,
+    /// Merge adjacent string tests.
+    pub merge: bool,
+}
+
+impl Default for Passes {
+    fn default() -> Self {
+        Self { thread: true, sort: true, merge: true }
+    }
+}
+
+/// Why rules have no graph.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    /// More nodes than the arena numbers.
+    #[error("the rules need more than {limit} nodes; split the profile or use fewer, wider filters")]
+    TooManyNodes {
+        /// The limit.
+        limit: usize,
+    },
+    /// A set of strings whose tree would be too deep.
+    #[error("more than {limit} strings of one filter branch off from one another")]
+    NestedStrings {
+        /// The limit.
+        limit: usize,
+    },
+    /// A regular expression that has no automaton.
+    #[error("regular expression {text}: {reason}")]
+    Regex {
+        /// As written.
+        text: String,
+        /// Why.
+        reason: String,
+    },
+    /// More variables or state flags than a blob can name.
+    #[error("more than {limit} {what} in one profile")]
+    TooManyNames {
+        /// Which.
+        what: &'static str,
+        /// The limit.
+        limit: usize,
+    },
+}
+
+/// The graph of a list of rules.
+///
+/// # Errors
+/// [`BuildError`] where a limit is hit.
+pub fn build(rules: &Rules, passes: Passes) -> Result<Graph, BuildError> {
+    let table = rules.by_operation();
+    let mut arena = Arena::new(rules.release, passes.thread);
+    let implicit = implicit::applicable(rules, &table);
+    let mut roots: Vec<Option<Id>> = vec![None; table.len()];
+    for operation in parents_first(&table) {
+        let entry = &table[operation.index()];
+        let mut root = match entry.tail {
+            Tail::Parent(parent) => roots.get(parent.index()).copied().flatten().unwrap_or(Id::DENY),
+            Tail::Table(Action::Allow) => arena.terminal(BuildTerminal::plain(0))?,
+            Tail::Table(Action::Deny) => arena.terminal(BuildTerminal::plain(Terminal::DENY | Terminal::REPORT))?,
+            Tail::Rule(number) => action(&mut arena, rules, &rules.list[number])?,
+        };
+        // Oldest first: each newer rule is put before what is there.
+        for number in entry.filtered.iter().rev() {
+            let rule = &rules.list[*number];
+            let action = action(&mut arena, rules, rule)?;
+            if let Some(filter) = &rule.filter {
+                root = lower::rule(&mut arena, filter, *number, action, root)?;
+            }
+        }
+        root = implicit::add_shared(&mut arena, &implicit, operation, root)?;
+        roots[operation.index()] = Some(root);
+    }
+    let mut roots: Vec<Id> = roots.into_iter().map(|root| root.unwrap_or(Id::DENY)).collect();
+    implicit::add_own(&mut arena, &implicit, &mut roots)?;
+    roots.truncate(rules.release.layout().operation_slots);
+    if passes.sort {
+        sort::conjunctions(&mut arena, &roots);
+    }
+    if passes.merge {
+        merge::adjacent_strings(&mut arena, &roots);
+    }
+    finish::graph(&arena, &roots, rules)
+}
+
+/// The tests of the implicit rules in force, for the reading by rules.
+pub(super) fn implicit_tests(rules: &Rules, table: &[OperationRules]) -> Vec<(OperationId, Test)> {
+    implicit::applicable(rules, table).into_iter().map(implicit::Applicable::into_test).collect()
+}
+
+/// Operations in an order in which each comes behind its parent (GRAPH.md R7).
+fn parents_first(table: &[OperationRules]) -> Vec<OperationId> {
+    let depth = |mut operation: OperationId| {
+        let mut depth = 0;
+        while let Some(Tail::Parent(parent)) = table.get(operation.index()).map(|entry| entry.tail) {
+            operation = parent;
+            depth += 1;
+            if depth > table.len() {
+                break;
+            }
+        }
+        depth
+    };
+    let mut order: Vec<(usize, OperationId)> = (0..table.len())
+        .filter_map(|index| u16::try_from(index).ok())
+        .map(|index| (depth(OperationId(index)), OperationId(index)))
+        .collect();
+    order.sort();
+    order.into_iter().map(|(_, operation)| operation).collect()
+}
+
+/// The terminal of a rule: its action, the flag bits of its modifiers, and those that carry
+/// something (FORMAT.md §2.2).
+fn action(arena: &mut Arena, rules: &Rules, rule: &Rule) -> Result<Id, BuildError> {
+    let mut flags = match rule.action {
+        Action::Allow => 0,
+        Action::Deny => Terminal::DENY | Terminal::REPORT,
+    };
+    let mut carried = Vec::new();
+    for Modifier { id, argument } in &rule.modifiers {
+        if let Some(entry) = rules.release.modifier(*id) {
+            flags = (flags & !entry.mask) | entry.set;
+        }
+        match argument {
+            ModifierArgument::None => {}
+            ModifierArgument::Number(number) => carried.push((*id, arena::Carried::Number(*number))),
+            ModifierArgument::Text(text) => carried.push((*id, arena::Carried::Text(text.clone()))),
+            ModifierArgument::MessageFilter(inner) => {
+                for (operation, entry) in message_filter(arena, rules, inner)? {
+                    carried.push((*id, arena::Carried::MessageFilter(operation, entry)));
+                }
+            }
+        }
+    }
+    arena.terminal(BuildTerminal { flags, carried, own: 0 })
+}
+
+/// The graphs of a message filter, one for each operation that its rules name, in order of id
+/// (chosen). What no rule decides falls through to the default message filter, which denies
+/// (chosen; the one known case names no filter inside).
+fn message_filter(arena: &mut Arena, rules: &Rules, inner: &[Rule]) -> Result<Vec<(OperationId, Id)>, BuildError> {
+    let inner = Rules { list: inner.to_vec(), implicit: false, ..rules.clone() };
+    let table = inner.by_operation();
+    let mut out = Vec::new();
+    for (index, entry) in table.iter().enumerate() {
+        let named = !entry.filtered.is_empty() || matches!(entry.tail, Tail::Rule(_));
+        let Ok(id) = u16::try_from(index) else { break };
+        let operation = OperationId(id);
+        let is_message = rules.release.operation_entry(operation).is_some_and(|entry| entry.message_filter);
+        if !named || !is_message {
+            continue;
+        }
+        let mut root = match entry.tail {
+            Tail::Rule(number) => action(arena, &inner, &inner.list[number])?,
+            _ => Id::DENY,
+        };
+        for number in entry.filtered.iter().rev() {
+            let rule = &inner.list[*number];
+            let action = action(arena, &inner, rule)?;
+            if let Some(filter) = &rule.filter {
+                root = lower::rule(arena, filter, *number, action, root)?;
+            }
+        }
+        out.push((operation, root));
+    }
+    Ok(out)
+}

@@ -1,0 +1,211 @@
+//! In: errors and notes of an evaluation. Out: [`Diagnostic`], which knows its place, its source
+//! line and the way there, and renders itself. Never: where it is printed.
+
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
+
+use super::host::{Sbpl, SbplMachine};
+use super::scheme::{Error, ErrorKind};
+use super::source::Span;
+use crate::policy::rules::{Place, Via};
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// No result.
+    Error,
+    /// A result that may not be what was meant.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+impl Severity {
+    /// The word in JSON.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
+}
+
+/// Something to tell about a profile.
+#[derive(Clone, Debug)]
+pub struct Diagnostic {
+    /// How bad.
+    pub severity: Severity,
+    /// Short name for programs.
+    pub code: &'static str,
+    /// Text as in LANGUAGE.md §2.3 and §4.
+    pub message: String,
+    /// Where.
+    pub place: Place,
+    /// What to do, where something close is known.
+    pub help: Option<String>,
+    /// Imports and macro calls that led there, innermost first.
+    pub via: Vec<Via>,
+    excerpt: Option<Excerpt>,
+}
+
+/// The lines around the place, and the marked bytes in them.
+#[derive(Clone, Debug)]
+struct Excerpt {
+    text: String,
+    first_line: usize,
+    marked: std::ops::Range<usize>,
+}
+
+/// Longest excerpt that is shown, in bytes.
+const MAX_EXCERPT: usize = 400;
+
+impl Diagnostic {
+    /// An error about a text as a whole.
+    #[must_use]
+    pub fn error(code: &'static str, message: String, file: &str) -> Self {
+        Self::whole(Severity::Error, code, message, file)
+    }
+
+    /// A note about a text as a whole.
+    #[must_use]
+    pub fn note(code: &'static str, message: String, file: &str) -> Self {
+        Self::whole(Severity::Note, code, message, file)
+    }
+
+    fn whole(severity: Severity, code: &'static str, message: String, file: &str) -> Self {
+        let place = Place { file: file.to_owned(), line: 1, column: 1 };
+        Self { severity, code, message, place, help: None, via: Vec::new(), excerpt: None }
+    }
+
+    /// Gives it a place in a text.
+    pub(super) fn locate(&mut self, machine: &SbplMachine, at: Span) {
+        self.place = Sbpl::place(machine, at);
+        self.excerpt = excerpt(machine, at);
+    }
+
+    /// For people: message, source line, caret, trail. `styled` adds colours.
+    #[must_use]
+    pub fn render(&self, styled: bool) -> String {
+        let level = match self.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+            Severity::Note => Level::NOTE,
+        };
+        let title = level.clone().primary_title(self.message.as_str());
+        let mut group = match &self.excerpt {
+            Some(excerpt) => title.element(
+                Snippet::source(excerpt.text.as_str())
+                    .line_start(excerpt.first_line)
+                    .path(self.place.file.as_str())
+                    .annotation(AnnotationKind::Primary.span(excerpt.marked.clone())),
+            ),
+            None => title.element(annotate_snippets::Origin::path(self.place.file.as_str())),
+        };
+        for via in &self.via {
+            let text = format!("by {} at {}:{}:{}", via.what, via.place.file, via.place.line, via.place.column);
+            group = group.element(Level::NOTE.message(text));
+        }
+        if let Some(help) = &self.help {
+            group = group.element(Level::HELP.message(help.as_str()));
+        }
+        let report: &[Group<'_>] = &[group];
+        let renderer = if styled { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(report)
+    }
+
+    /// For programs; keys as in CLI.md (`check`).
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        let via: Vec<_> = self
+            .via
+            .iter()
+            .map(|via| serde_json::json!({"what": via.what, "file": via.place.file, "line": via.place.line, "column": via.place.column}))
+            .collect();
+        serde_json::json!({
+            "severity": self.severity.name(),
+            "code": self.code,
+            "message": self.message,
+            "file": self.place.file,
+            "line": self.place.line,
+            "column": self.place.column,
+            "help": self.help,
+            "via": via,
+        })
+    }
+}
+
+/// The diagnostic of an error that ended an evaluation.
+pub(super) fn of_error(machine: &mut SbplMachine, error: &Error) -> Diagnostic {
+    let code = match error.kind {
+        ErrorKind::Syntax => "syntax",
+        ErrorKind::Budget => "budget",
+        ErrorKind::Program if error.unbound.is_some() => "unbound-variable",
+        ErrorKind::Program => "evaluation",
+    };
+    let name = machine.sources.name(machine.host.main).to_owned();
+    let mut diagnostic = Diagnostic::error(code, error.message.clone(), &name);
+    if let Some(at) = error.at {
+        diagnostic.locate(machine, at);
+    }
+    diagnostic.via = Sbpl::via(machine, error.trail.as_ref());
+    diagnostic.help = error.unbound.as_deref().and_then(|name| suggestion(machine, name));
+    diagnostic
+}
+
+/// The known name that is closest to an unbound one, if one is close.
+fn suggestion(machine: &SbplMachine, name: &str) -> Option<String> {
+    let release = machine.host.release;
+    let starred = format!("{name}*");
+    if release.operation(&starred).is_some() {
+        return Some(format!("the operation is called '{starred}'"));
+    }
+    let operations = release.operations().iter().map(|operation| operation.name.as_str());
+    let functions = release.filters().iter().flat_map(|filter| filter.functions.iter().map(|function| function.name.as_str()));
+    let constants = release.filters().iter().flat_map(|filter| filter.values.keys().map(String::as_str));
+    let modifiers = release.modifiers().iter().map(|modifier| modifier.name.as_str());
+    let forms = ["allow", "deny", "version", "import", "param", "with", "require-all", "require-any", "require-not", "define", "string-append"];
+    let limit = (name.len() / 3).clamp(1, 3);
+    operations
+        .chain(functions)
+        .chain(constants)
+        .chain(modifiers)
+        .chain(forms)
+        .filter(|known| known.len().abs_diff(name.len()) <= limit)
+        .map(|known| (distance(known.as_bytes(), name.as_bytes()), known))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, known)| format!("did you mean '{known}'?"))
+}
+
+/// Edits between two short names: insertions, deletions, changes.
+fn distance(a: &[u8], b: &[u8]) -> usize {
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.iter().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let change = diagonal + usize::from(x != y);
+            diagonal = row[j + 1];
+            row[j + 1] = change.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+/// The first line of a span, cut to a bounded length around the marked bytes.
+fn excerpt(machine: &SbplMachine, at: Span) -> Option<Excerpt> {
+    let source = machine.sources.get(at.source)?;
+    let bytes: &[u8] = &source.text;
+    let start = (at.start as usize).min(bytes.len());
+    let line_start = bytes[..start].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let line_end = bytes[start..].iter().position(|byte| *byte == b'\n').map_or(bytes.len(), |at| start + at);
+    let from = line_start.max(start.saturating_sub(MAX_EXCERPT / 2));
+    let to = line_end.min(start + MAX_EXCERPT / 2);
+    let end = (at.end as usize).clamp(start, to);
+    let text = |range: &[u8]| String::from_utf8_lossy(range).replace('\r', " ");
+    let (before, marked, after) = (text(&bytes[from..start]), text(&bytes[start..end]), text(&bytes[end..to]));
+    let marked_range = before.len()..(before.len() + marked.len());
+    let first_line = machine.sources.line_column(at).line as usize;
+    Some(Excerpt { text: format!("{before}{marked}{after}"), first_line, marked: marked_range })
+}

@@ -1,0 +1,711 @@
+//! In: forms and a host. Out: values; the host sees its own calls. Never: recursion on the
+//! machine's stack; what is still to be done stands in frames on the heap.
+
+use std::rc::Rc;
+
+use super::super::reader::{ReadError, read_form};
+use super::super::source::{SourceId, Sources, Span};
+use super::procedures::{self, Native};
+use super::syntax::{self, Syntax};
+use super::value::{Closure, Environment, Foreign, Pair, Symbol, Symbols, Value};
+
+/// How much a program may use before it is stopped.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// Evaluation steps.
+    pub steps: u64,
+    /// Frames that wait at one time: the depth of recursion that is no tail call.
+    pub depth: usize,
+    /// Bytes of strings, vectors and rules made in all.
+    pub bytes: u64,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self { steps: 20_000_000, depth: 1_000_000, bytes: 512 << 20 }
+    }
+}
+
+/// What kind of error ended an evaluation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The text could not be read.
+    Syntax,
+    /// The program is wrong: unbound variable, wrong type, `(error …)`.
+    Program,
+    /// The step, depth or memory budget ran out.
+    Budget,
+}
+
+/// An error in a program and where it happened.
+#[derive(Clone, Debug)]
+pub struct Error {
+    /// What kind.
+    pub kind: ErrorKind,
+    /// Text as in LANGUAGE.md §2.3.
+    pub message: String,
+    /// The form or symbol at fault.
+    pub at: Option<Span>,
+    /// The imports and macro calls that led there.
+    pub trail: Option<Rc<Trail>>,
+    /// An unbound name, for suggestions.
+    pub unbound: Option<String>,
+}
+
+impl Error {
+    /// An error of the program; the machine fills in the trail.
+    pub fn new(message: impl Into<String>, at: Option<Span>) -> Self {
+        Self { kind: ErrorKind::Program, message: message.into(), at, trail: None, unbound: None }
+    }
+
+    fn budget(message: impl Into<String>, at: Option<Span>) -> Self {
+        Self { kind: ErrorKind::Budget, ..Self::new(message, at) }
+    }
+
+    fn unbound(name: &Symbol, at: Option<Span>) -> Self {
+        Self { unbound: Some(name.name().to_owned()), ..Self::new(format!("unbound variable: {}", name.name()), at) }
+    }
+}
+
+/// One step of the way from the profile to a form: an import or a macro call.
+#[derive(Debug)]
+pub struct Trail {
+    /// Which of the two, and its name.
+    pub kind: TrailKind,
+    /// The form that imported or called.
+    pub at: Option<Span>,
+    /// The way to that form.
+    pub parent: Option<Rc<Trail>>,
+    depth: usize,
+}
+
+/// What led to a form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TrailKind {
+    /// `(import "name")`.
+    Import(String),
+    /// A call of the macro of this name.
+    Macro(String),
+}
+
+/// Longest trail that is kept; a macro that calls itself for ever keeps its outermost calls.
+const MAX_TRAIL: usize = 32;
+
+impl Drop for Trail {
+    fn drop(&mut self) {
+        // Bounded by MAX_TRAIL, so the recursion of a plain drop is harmless.
+        self.parent.take();
+    }
+}
+
+/// What the machine does next.
+pub enum Step {
+    /// Evaluate an expression.
+    Evaluate {
+        /// The expression.
+        expression: Value,
+        /// In which scope.
+        environment: Rc<Environment>,
+        /// Where it stands; also for expressions made by macros, which have no place of their own.
+        at: Option<Span>,
+    },
+    /// Hand a value to the innermost frame.
+    Return(Value),
+    /// Call a procedure.
+    Apply {
+        /// The procedure.
+        procedure: Value,
+        /// Its arguments.
+        arguments: Vec<Value>,
+        /// The call.
+        at: Option<Span>,
+    },
+}
+
+/// The arguments of a native procedure.
+pub struct Call<'a> {
+    /// Name of the procedure, for messages.
+    pub name: &'a str,
+    /// The arguments; their number is in the procedure's arity.
+    pub arguments: Vec<Value>,
+    /// The call.
+    pub at: Option<Span>,
+}
+
+/// What the machine asks its host.
+pub trait Host: Sized + 'static {
+    /// The value of a name that no scope binds. It is asked once; the answer is bound.
+    fn global(machine: &mut Machine<Self>, name: &Symbol) -> Option<Value>;
+
+    /// Calls a host value.
+    ///
+    /// # Errors
+    /// What the call itself raises; `illegal function` where the value is no procedure.
+    fn call(
+        machine: &mut Machine<Self>,
+        object: &Rc<dyn Foreign>,
+        arguments: Vec<Value>,
+        at: Option<Span>,
+    ) -> Result<Step, Error>;
+
+    /// The host's own special forms.
+    fn syntax() -> &'static [(&'static str, Syntax<Self>)];
+
+    /// The host's own procedures.
+    fn procedures() -> &'static [Native<Self>];
+}
+
+/// Something of the host that waits for a value. It may be resumed several times.
+pub trait HostFrame<H: Host> {
+    /// Goes on with the value.
+    ///
+    /// # Errors
+    /// What going on raises.
+    fn resume(&self, machine: &mut Machine<H>, value: Value) -> Result<Step, Error>;
+}
+
+/// What waits for a value.
+#[derive(Clone)]
+pub(super) enum Frame<F> {
+    /// Reads and evaluates the next form of a text.
+    Source { source: SourceId, position: u32, trail: Option<Rc<Trail>> },
+    /// The operator of a call is being evaluated.
+    Operator { form: Rc<Pair>, environment: Rc<Environment>, at: Option<Span> },
+    /// Arguments of a call are being evaluated; the first of `done` is the procedure.
+    Arguments { done: Vec<Value>, rest: Value, environment: Rc<Environment>, at: Option<Span> },
+    /// Forms to evaluate after this one.
+    Begin { rest: Value, environment: Rc<Environment>, at: Option<Span> },
+    /// The test of an `if`.
+    If { branches: Value, environment: Rc<Environment>, at: Option<Span> },
+    /// The test of a `when` (wanted true) or `unless`.
+    When { wanted: bool, body: Value, environment: Rc<Environment>, at: Option<Span> },
+    /// The closure of a `macro` definition.
+    DefineMacro { name: Symbol, environment: Rc<Environment>, at: Option<Span> },
+    /// The name that `defined?` asks about.
+    Defined { environment: Rc<Environment>, at: Option<Span> },
+    /// The head of a stream; holds the promise of its rest.
+    Stream(Value),
+    /// The value of a definition.
+    Define { name: Symbol, environment: Rc<Environment> },
+    /// The value of a `set!`.
+    Set { name: Symbol, environment: Rc<Environment>, at: Option<Span> },
+    /// The inits of a `let` of some kind.
+    Let(Rc<syntax::LetForm>, Vec<Value>, Rc<Environment>),
+    /// The test of a `cond` clause.
+    Cond { clauses: Value, environment: Rc<Environment>, at: Option<Span> },
+    /// The receiver of a `=>` clause.
+    Receiver { value: Value, at: Option<Span> },
+    /// The key of a `case`.
+    Case { clauses: Value, environment: Rc<Environment>, at: Option<Span> },
+    /// `and` (stops at false) or `or` (stops at true).
+    Logic { stop_at: bool, rest: Value, environment: Rc<Environment>, at: Option<Span> },
+    /// The expansion of a macro, to be evaluated.
+    Expansion { name: String, environment: Rc<Environment>, at: Option<Span> },
+    /// A macro's expansion is being evaluated; only there for the trail.
+    Marker,
+    /// The value of a promise.
+    Promise(Rc<super::value::Promise>),
+    /// `map`, `for-each` and their like.
+    Iterate(procedures::Iteration),
+    /// A frame of the host.
+    Host(F),
+}
+
+/// A frame of a machine with host `H`.
+pub(super) type FrameOf<H> = Frame<Rc<dyn HostFrame<H>>>;
+
+impl<H: Host> Clone for Link<H> {
+    fn clone(&self) -> Self {
+        Self { frame: self.frame.clone(), next: self.next.clone(), depth: self.depth, trail: self.trail.clone() }
+    }
+}
+
+struct Link<H: Host> {
+    frame: FrameOf<H>,
+    next: Stack<H>,
+    depth: usize,
+    trail: Option<Rc<Trail>>,
+}
+
+/// The frames that wait, innermost first.
+struct Stack<H: Host>(Option<Rc<Link<H>>>);
+
+impl<H: Host> Clone for Stack<H> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<H: Host> Drop for Stack<H> {
+    fn drop(&mut self) {
+        let mut next = self.0.take();
+        while let Some(link) = next {
+            match Rc::try_unwrap(link) {
+                Ok(mut link) => next = link.next.0.take(),
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+/// A captured stack. Its type does not name the host, so values need not either.
+pub struct Continuation(Box<dyn std::any::Any>);
+
+/// The evaluator.
+pub struct Machine<H: Host> {
+    /// The host.
+    pub host: H,
+    /// All texts of the program.
+    pub sources: Sources,
+    /// All names.
+    pub symbols: Symbols,
+    /// The global scope.
+    pub global: Rc<Environment>,
+    natives: Vec<Native<H>>,
+    syntax: std::collections::HashMap<Symbol, Syntax<H>>,
+    stack: Stack<H>,
+    budget: Budget,
+    steps: u64,
+    bytes: u64,
+}
+
+impl<H: Host> Drop for Machine<H> {
+    fn drop(&mut self) {
+        self.global.clear();
+    }
+}
+
+impl<H: Host> Machine<H> {
+    /// A machine with the native procedures bound.
+    pub fn new(host: H, sources: Sources, budget: Budget) -> Self {
+        let mut machine = Self {
+            host,
+            sources,
+            symbols: Symbols::default(),
+            global: Environment::new(None),
+            natives: Vec::new(),
+            syntax: std::collections::HashMap::new(),
+            stack: Stack(None),
+            budget,
+            steps: 0,
+            bytes: 0,
+        };
+        for native in procedures::all::<H>().into_iter().chain(H::procedures().iter().cloned()) {
+            let id = u32::try_from(machine.natives.len()).unwrap_or(u32::MAX);
+            for name in native.names {
+                let symbol = machine.symbols.intern(name);
+                machine.global.define(&symbol, Value::Native(id));
+            }
+            machine.natives.push(native);
+        }
+        for (name, syntax) in syntax::all::<H>().iter().chain(H::syntax()) {
+            let symbol = machine.symbols.intern(name);
+            machine.syntax.insert(symbol, *syntax);
+        }
+        machine
+    }
+
+    /// Evaluates every form of a text, in order.
+    ///
+    /// # Errors
+    /// The first error; everything before it has been evaluated.
+    pub fn run(&mut self, source: SourceId) -> Result<Value, Error> {
+        self.push(Frame::Source { source, position: 0, trail: None });
+        let result = self.drive(Step::Return(Value::Nil));
+        if result.is_err() {
+            self.stack = Stack(None);
+        }
+        result
+    }
+
+    /// Evaluates a text in place of a call: the value of its last form goes to the frame that waits.
+    pub fn enter_source(&mut self, source: SourceId, name: String, at: Option<Span>) -> Step {
+        let trail = self.extended_trail(TrailKind::Import(name), at);
+        self.push_link(Frame::Source { source, position: 0, trail: trail.clone() }, trail);
+        Step::Return(Value::Nil)
+    }
+
+    /// Makes a frame of the host wait for the next value.
+    pub fn push_host_frame(&mut self, frame: Rc<dyn HostFrame<H>>) {
+        self.push(Frame::Host(frame));
+    }
+
+    /// The way to the form that is being evaluated.
+    #[must_use]
+    pub fn trail(&self) -> Option<Rc<Trail>> {
+        self.stack.0.as_ref().and_then(|link| link.trail.clone())
+    }
+
+    /// Evaluation steps so far.
+    #[must_use]
+    pub fn steps(&self) -> u64 {
+        self.steps
+    }
+
+    /// Counts bytes against the budget before they are allocated.
+    ///
+    /// # Errors
+    /// When the budget is used up.
+    pub fn charge(&mut self, bytes: usize, at: Option<Span>) -> Result<(), Error> {
+        self.bytes = self.bytes.saturating_add(bytes as u64);
+        if self.bytes > self.budget.bytes {
+            return Err(Error::budget(
+                format!("out of memory: the program made more than {} MB of data", self.budget.bytes >> 20),
+                at,
+            ));
+        }
+        Ok(())
+    }
+
+    /// Items of a list argument, counted against the budget.
+    ///
+    /// # Errors
+    /// Where it is no proper list, in the words of `NAME: argument I must be: T`.
+    pub fn list_items(&mut self, call: &Call<'_>, index: usize) -> Result<Vec<Value>, Error> {
+        let left = usize::try_from((self.budget.bytes - self.bytes.min(self.budget.bytes)) / 16).unwrap_or(usize::MAX);
+        let items = call
+            .arguments
+            .get(index)
+            .and_then(|value| value.items(left))
+            .ok_or_else(|| call.wrong_type(index, "pair or '()"))?;
+        self.charge(items.len() * 16, call.at)?;
+        Ok(items)
+    }
+
+    pub(super) fn push(&mut self, frame: FrameOf<H>) {
+        let trail = self.trail();
+        self.push_link(frame, trail);
+    }
+
+    fn push_link(&mut self, frame: FrameOf<H>, trail: Option<Rc<Trail>>) {
+        let depth = self.stack.0.as_ref().map_or(0, |link| link.depth) + 1;
+        let next = Stack(self.stack.0.take());
+        self.stack.0 = Some(Rc::new(Link { frame, next, depth, trail }));
+    }
+
+    /// The trail with one more step, unless it is as long as trails get.
+    fn extended_trail(&self, kind: TrailKind, at: Option<Span>) -> Option<Rc<Trail>> {
+        let parent = self.trail();
+        let depth = parent.as_ref().map_or(0, |trail| trail.depth) + 1;
+        if depth > MAX_TRAIL { parent } else { Some(Rc::new(Trail { kind, at, parent, depth })) }
+    }
+
+    fn pop(&mut self) -> Option<FrameOf<H>> {
+        let link = self.stack.0.take()?;
+        // A captured stack keeps its links; then the frame is copied.
+        let link = Rc::try_unwrap(link).unwrap_or_else(|shared| Link::clone(&shared));
+        let Link { frame, mut next, .. } = link;
+        self.stack.0 = next.0.take();
+        Some(frame)
+    }
+
+    pub(super) fn capture(&self) -> Value {
+        Value::Continuation(Rc::new(Continuation(Box::new(self.stack.clone()))))
+    }
+
+    /// The value of a name.
+    ///
+    /// # Errors
+    /// `unbound variable: NAME`.
+    pub(super) fn lookup(&mut self, name: &Symbol, environment: &Rc<Environment>, at: Option<Span>) -> Result<Value, Error> {
+        self.find(name, environment).ok_or_else(|| Error::unbound(name, at))
+    }
+
+    /// The value of a name in the scopes from `environment` outwards, if it has one.
+    pub(super) fn find(&mut self, name: &Symbol, environment: &Rc<Environment>) -> Option<Value> {
+        let mut scope = environment;
+        loop {
+            if let Some(value) = scope.get_here(name) {
+                return Some(value);
+            }
+            match &scope.parent {
+                Some(parent) => scope = parent,
+                None => break,
+            }
+        }
+        let value = H::global(self, name)?;
+        scope.define(name, value.clone());
+        Some(value)
+    }
+
+    /// Whether a name has a value; for suggestions.
+    pub fn is_bound(&mut self, name: &str) -> bool {
+        let symbol = self.symbols.intern(name);
+        let global = self.global.clone();
+        self.syntax.contains_key(&symbol) || self.find(&symbol, &global).is_some()
+    }
+
+    fn drive(&mut self, first: Step) -> Result<Value, Error> {
+        let mut step = first;
+        loop {
+            self.steps += 1;
+            if self.steps > self.budget.steps {
+                return Err(self.with_trail(Error::budget(
+                    format!("evaluation stopped after {} steps (endless loop?); --steps raises the limit", self.budget.steps),
+                    step_place(&step),
+                )));
+            }
+            let next = match step {
+                Step::Evaluate { expression, environment, at } => self.evaluate(expression, environment, at),
+                Step::Apply { procedure, arguments, at } => self.apply(procedure, arguments, at),
+                Step::Return(value) => match self.pop() {
+                    None => return Ok(value),
+                    Some(frame) => self.resume(frame, value),
+                },
+            };
+            step = next.map_err(|error| self.with_trail(error))?;
+            if let Some(link) = &self.stack.0
+                && link.depth > self.budget.depth
+            {
+                return Err(self.with_trail(Error::budget(
+                    format!("recursion deeper than {} calls", self.budget.depth),
+                    step_place(&step),
+                )));
+            }
+        }
+    }
+
+    fn with_trail(&self, error: Error) -> Error {
+        Error { trail: error.trail.clone().or_else(|| self.trail()), ..error }
+    }
+
+    fn evaluate(&mut self, expression: Value, environment: Rc<Environment>, at: Option<Span>) -> Result<Step, Error> {
+        match expression {
+            Value::Symbol(name) => self.lookup(&name, &environment, at).map(Step::Return),
+            Value::Pair(form) => self.evaluate_form(form, environment, at),
+            other => Ok(Step::Return(other)),
+        }
+    }
+
+    fn evaluate_form(&mut self, form: Rc<Pair>, environment: Rc<Environment>, at: Option<Span>) -> Result<Step, Error> {
+        let at = form.span.or(at);
+        let head = form.car();
+        if let Value::Symbol(name) = &head {
+            if let Some(syntax) = self.syntax.get(name).copied() {
+                return syntax(self, &form, &environment, at);
+            }
+            let procedure = self.lookup(name, &environment, form.car_span.or(at))?;
+            return self.call_form(procedure, &form, environment, at);
+        }
+        let head_place = form.car_span.or(at);
+        self.push(Frame::Operator { form: form.clone(), environment: environment.clone(), at });
+        Ok(Step::Evaluate { expression: head, environment, at: head_place })
+    }
+
+    fn call_form(&mut self, procedure: Value, form: &Rc<Pair>, environment: Rc<Environment>, at: Option<Span>) -> Result<Step, Error> {
+        if let Value::Macro(expander) = &procedure {
+            let name = match form.car() {
+                Value::Symbol(name) => name.name().to_owned(),
+                _ => String::from("macro"),
+            };
+            self.push(Frame::Expansion { name, environment, at });
+            return Ok(Step::Apply {
+                procedure: Value::Closure(expander.clone()),
+                arguments: vec![Value::Pair(form.clone())],
+                at,
+            });
+        }
+        self.next_argument(vec![procedure], form.cdr(), environment, at)
+    }
+
+    fn next_argument(&mut self, done: Vec<Value>, rest: Value, environment: Rc<Environment>, at: Option<Span>) -> Result<Step, Error> {
+        match rest {
+            Value::Pair(pair) => {
+                let place = place_of(&pair, at);
+                let expression = pair.car();
+                // Constants and names need no frame.
+                match &expression {
+                    Value::Symbol(name) => {
+                        let value = self.lookup(name, &environment, place)?;
+                        let mut done = done;
+                        done.push(value);
+                        return self.next_argument_loop(done, pair.cdr(), environment, at);
+                    }
+                    Value::Pair(_) => {}
+                    _ => {
+                        let mut done = done;
+                        done.push(expression);
+                        return self.next_argument_loop(done, pair.cdr(), environment, at);
+                    }
+                }
+                self.push(Frame::Arguments { done, rest: pair.cdr(), environment: environment.clone(), at });
+                Ok(Step::Evaluate { expression, environment, at: place })
+            }
+            Value::Nil => {
+                let mut done = done.into_iter();
+                let procedure = done.next().unwrap_or_default();
+                Ok(Step::Apply { procedure, arguments: done.collect(), at })
+            }
+            _ => Err(Error::new("syntax error: illegal dot expression", at)),
+        }
+    }
+
+    /// Works off arguments that need no evaluation of their own, in a loop.
+    fn next_argument_loop(&mut self, mut done: Vec<Value>, mut rest: Value, environment: Rc<Environment>, at: Option<Span>) -> Result<Step, Error> {
+        loop {
+            let Value::Pair(pair) = &rest else { return self.next_argument(done, rest, environment, at) };
+            let expression = pair.car();
+            match &expression {
+                Value::Pair(_) => return self.next_argument(done, rest, environment, at),
+                Value::Symbol(name) => done.push(self.lookup(name, &environment, place_of(pair, at))?),
+                _ => done.push(expression),
+            }
+            // A circular argument list would go on for ever.
+            self.steps += 1;
+            if self.steps > self.budget.steps {
+                return Err(Error::budget("evaluation stopped: too many arguments", at));
+            }
+            let next = pair.cdr();
+            rest = next;
+        }
+    }
+
+    fn apply(&mut self, procedure: Value, arguments: Vec<Value>, at: Option<Span>) -> Result<Step, Error> {
+        match procedure {
+            Value::Native(id) => {
+                let native = self.natives.get(id as usize).cloned().ok_or_else(|| Error::new("illegal function", at))?;
+                native.check_arity(arguments.len(), at)?;
+                (native.run)(self, Call { name: native.names.first().copied().unwrap_or(""), arguments, at })
+            }
+            Value::Closure(closure) => self.apply_closure(&closure, arguments, at),
+            Value::Foreign(object) => H::call(self, &object, arguments, at),
+            Value::Continuation(continuation) => {
+                if let Some(stack) = continuation.0.downcast_ref::<Stack<H>>() {
+                    self.stack = stack.clone();
+                }
+                Ok(Step::Return(arguments.into_iter().next().unwrap_or_default()))
+            }
+            _ => Err(Error::new("illegal function", at)),
+        }
+    }
+
+    fn apply_closure(&mut self, closure: &Rc<Closure>, arguments: Vec<Value>, at: Option<Span>) -> Result<Step, Error> {
+        if arguments.len() < closure.parameters.len() {
+            return Err(Error::new("not enough arguments", at));
+        }
+        let environment = Environment::new(Some(closure.environment.clone()));
+        let mut arguments = arguments.into_iter();
+        for (parameter, argument) in closure.parameters.iter().zip(arguments.by_ref()) {
+            environment.define(parameter, argument);
+        }
+        // Surplus arguments are ignored without a word (LANGUAGE.md §2.2).
+        if let Some(rest) = &closure.rest {
+            environment.define(rest, Value::list(arguments.collect()));
+        }
+        Ok(self.body(closure.body.clone(), environment, at))
+    }
+
+    /// Evaluates a list of forms; the last one is a tail call.
+    pub fn body(&mut self, forms: Value, environment: Rc<Environment>, at: Option<Span>) -> Step {
+        match forms {
+            Value::Pair(pair) => {
+                let rest = pair.cdr();
+                let place = place_of(&pair, at);
+                if matches!(rest, Value::Pair(_)) {
+                    self.push(Frame::Begin { rest, environment: environment.clone(), at });
+                }
+                Step::Evaluate { expression: pair.car(), environment, at: place }
+            }
+            _ => Step::Return(Value::Nil),
+        }
+    }
+
+    fn resume(&mut self, frame: FrameOf<H>, value: Value) -> Result<Step, Error> {
+        match frame {
+            Frame::Source { source, position, trail } => self.next_form(source, position, trail, value),
+            Frame::Operator { form, environment, at } => self.call_form(value, &form, environment, at),
+            Frame::Arguments { mut done, rest, environment, at } => {
+                done.push(value);
+                self.next_argument(done, rest, environment, at)
+            }
+            Frame::Begin { rest, environment, at } => Ok(self.body(rest, environment, at)),
+            Frame::Expansion { name, environment, at } => {
+                // A macro in tail position of another one replaces its marker, so loops written
+                // with macros do not grow.
+                let trail = self.extended_trail(TrailKind::Macro(name), at);
+                if matches!(self.stack.0.as_ref().map(|link| &link.frame), Some(Frame::Marker)) {
+                    self.pop();
+                }
+                self.push_link(Frame::Marker, trail);
+                Ok(Step::Evaluate { expression: value, environment, at })
+            }
+            Frame::Marker => Ok(Step::Return(value)),
+            Frame::Iterate(iteration) => procedures::resume_iteration(self, iteration, value),
+            Frame::Host(frame) => frame.resume(self, value),
+            other => syntax::resume(self, other, value),
+        }
+    }
+
+    fn next_form(&mut self, id: SourceId, position: u32, trail: Option<Rc<Trail>>, last: Value) -> Result<Step, Error> {
+        let Some(source) = self.sources.get(id) else { return Ok(Step::Return(last)) };
+        let form = read_form(id, source, position, &mut self.symbols).map_err(|ReadError { kind, span }| Error {
+            kind: ErrorKind::Syntax,
+            trail: trail.clone(),
+            ..Error::new(kind.to_string(), Some(span))
+        })?;
+        Ok(match form {
+            None => Step::Return(last),
+            Some(form) => {
+                self.push_link(Frame::Source { source: id, position: form.next, trail: trail.clone() }, trail);
+                Step::Evaluate { expression: form.value, environment: self.global.clone(), at: Some(form.span) }
+            }
+        })
+    }
+}
+
+/// Where the car of a pair stands.
+pub(super) fn place_of(pair: &Pair, otherwise: Option<Span>) -> Option<Span> {
+    pair.car_span.or(otherwise)
+}
+
+fn step_place(step: &Step) -> Option<Span> {
+    match step {
+        Step::Evaluate { at, .. } | Step::Apply { at, .. } => *at,
+        Step::Return(_) => None,
+    }
+}
+
+impl Call<'_> {
+    /// `NAME: argument I must be: T`.
+    #[must_use]
+    pub fn wrong_type(&self, index: usize, expected: &str) -> Error {
+        Error::new(format!("{}: argument {} must be: {expected}", self.name, index + 1), self.at)
+    }
+
+    /// The argument at an index the arity guarantees.
+    #[must_use]
+    pub fn argument(&self, index: usize) -> &Value {
+        const NIL: &Value = &Value::Nil;
+        self.arguments.get(index).unwrap_or(NIL)
+    }
+
+    /// An integer argument.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn integer(&self, index: usize) -> Result<i64, Error> {
+        match self.argument(index) {
+            Value::Integer(number) => Ok(*number),
+            _ => Err(self.wrong_type(index, "integer")),
+        }
+    }
+
+    /// The bytes of a string argument.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn string(&self, index: usize) -> Result<Vec<u8>, Error> {
+        self.argument(index).bytes().ok_or_else(|| self.wrong_type(index, "string"))
+    }
+
+    /// A symbol argument.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn symbol(&self, index: usize) -> Result<Symbol, Error> {
+        match self.argument(index) {
+            Value::Symbol(name) => Ok(name.clone()),
+            _ => Err(self.wrong_type(index, "symbol")),
+        }
+    }
+}

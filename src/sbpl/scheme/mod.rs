@@ -1,0 +1,25 @@
+//! A Scheme of the TinyScheme family (LANGUAGE.md §2), as far as profiles use it.
+//!
+//! In: forms of the reader. Out: values and, through the host, effects. Never: knowledge of the
+//! sandbox; what `allow` or `subpath` mean is the host's business.
+//!
+//! - `value`: values, pairs with byte ranges, environments, symbols
+//! - `print`: `write` and `display`
+//! - `machine`: the evaluator: one loop over an explicit stack of frames on the heap, so tail calls
+//!   cost nothing, recursion is bounded by a budget and not by the machine's stack, and a
+//!   continuation is a pointer
+//! - `syntax`: one function per special form, in one table
+//! - `procedures`: one function per native procedure, in tables by subject
+//!
+//! To add a special form or a procedure, write its function and add it to its table.
+
+mod machine;
+pub(crate) mod print;
+mod procedures;
+mod syntax;
+mod value;
+
+pub use procedures::Native;
+pub use syntax::Syntax;
+pub use machine::{Budget, Call, Error, ErrorKind, Host, HostFrame, Machine, Step, Trail, TrailKind};
+pub use value::{Closure, Environment, Foreign, Pair, Symbol, Symbols, Value};

@@ -1,0 +1,614 @@
+//! In: forms whose head is a special name. Out: what the machine does next. Never: evaluation of
+//! the parts; that is pushed back to the machine as frames.
+//!
+//! One function per form; [`all`] is the table.
+
+use std::rc::Rc;
+
+use super::super::source::Span;
+use super::machine::{Error, Frame, FrameOf, Host, Machine, Step, place_of};
+use super::value::{Closure, Environment, Pair, Promise, Symbol, Value};
+
+/// A special form: gets the whole form, its scope and its place.
+pub type Syntax<H> = fn(&mut Machine<H>, &Rc<Pair>, &Rc<Environment>, Option<Span>) -> Result<Step, Error>;
+
+/// The table of special forms (LANGUAGE.md §2.1).
+pub(super) fn all<H: Host>() -> Vec<(&'static str, Syntax<H>)> {
+    vec![
+        ("quote", quote),
+        ("quasiquote", quasiquote),
+        ("lambda", lambda),
+        ("define", define),
+        ("set!", set),
+        ("if", if_form),
+        ("cond", cond),
+        ("case", case),
+        ("let", let_form),
+        ("let*", let_star),
+        ("letrec", letrec),
+        ("begin", begin),
+        ("and", and),
+        ("or", or),
+        ("when", when),
+        ("unless", unless),
+        ("do", do_form),
+        ("delay", delay),
+        ("cons-stream", cons_stream),
+        ("macro", macro_form),
+        ("define-macro", define_macro),
+        ("defined?", defined),
+        ("current-environment", |_, _, environment, _| Ok(Step::Return(Value::Environment(environment.clone())))),
+    ]
+}
+
+type Outcome = Result<Step, Error>;
+type Scope = Rc<Environment>;
+type At = Option<Span>;
+
+fn malformed(form: &Pair, at: At) -> Error {
+    let name = match form.car() {
+        Value::Symbol(name) => name.name().to_owned(),
+        _ => String::new(),
+    };
+    Error::new(format!("syntax error: malformed {name}"), at)
+}
+
+/// The nth part behind the head, with its place.
+fn part(form: &Rc<Pair>, index: usize, at: At) -> Option<(Value, At)> {
+    let mut rest = form.cdr();
+    for _ in 0..index {
+        let Value::Pair(pair) = rest else { return None };
+        rest = pair.cdr();
+    }
+    match rest {
+        Value::Pair(pair) => Some((pair.car(), place_of(&pair, at))),
+        _ => None,
+    }
+}
+
+/// What stands behind the first `count` parts.
+fn rest_after(form: &Rc<Pair>, count: usize) -> Value {
+    let mut rest = form.cdr();
+    for _ in 0..count {
+        let Value::Pair(pair) = rest else { return Value::Nil };
+        rest = pair.cdr();
+    }
+    rest
+}
+
+fn evaluate((expression, at): (Value, At), environment: &Scope) -> Step {
+    Step::Evaluate { expression, environment: environment.clone(), at }
+}
+
+/// Longest list that a special form walks at once.
+const MAX_PARTS: usize = 1 << 20;
+
+fn quote<H: Host>(_: &mut Machine<H>, form: &Rc<Pair>, _: &Scope, at: At) -> Outcome {
+    let (value, _) = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
+    Ok(Step::Return(value))
+}
+
+fn closure(parameters: &Value, body: Value, environment: &Scope, name: Option<Symbol>, at: At) -> Result<Closure, Error> {
+    let mut names = Vec::new();
+    let mut rest = parameters.clone();
+    let rest_name = loop {
+        match rest {
+            Value::Nil => break None,
+            Value::Symbol(name) => break Some(name),
+            Value::Pair(pair) if names.len() < MAX_PARTS => match pair.car() {
+                Value::Symbol(name) => {
+                    names.push(name);
+                    rest = pair.cdr();
+                }
+                _ => return Err(Error::new("syntax error: parameter is no symbol", place_of(&pair, at))),
+            },
+            _ => return Err(Error::new("syntax error: parameter is no symbol", at)),
+        }
+    };
+    Ok(Closure { parameters: names, rest: rest_name, body, environment: environment.clone(), name })
+}
+
+fn lambda<H: Host>(_: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let (parameters, _) = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
+    let closure = closure(&parameters, rest_after(form, 1), environment, None, at)?;
+    Ok(Step::Return(Value::Closure(Rc::new(closure))))
+}
+
+fn define<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    match part(form, 0, at) {
+        Some((Value::Symbol(name), _)) => {
+            let value = part(form, 1, at).ok_or_else(|| malformed(form, at))?;
+            machine.push(Frame::Define { name, environment: environment.clone() });
+            Ok(evaluate(value, environment))
+        }
+        Some((Value::Pair(head), _)) => {
+            let Value::Symbol(name) = head.car() else { return Err(malformed(form, at)) };
+            let closure = closure(&head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
+            environment.define(&name, Value::Closure(Rc::new(closure)));
+            Ok(Step::Return(Value::Symbol(name)))
+        }
+        _ => Err(malformed(form, at)),
+    }
+}
+
+fn set<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let (Some((Value::Symbol(name), name_at)), Some(value)) = (part(form, 0, at), part(form, 1, at)) else {
+        return Err(malformed(form, at));
+    };
+    machine.push(Frame::Set { name, environment: environment.clone(), at: name_at });
+    Ok(evaluate(value, environment))
+}
+
+fn if_form<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let test = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
+    machine.push(Frame::If { branches: rest_after(form, 1), environment: environment.clone(), at });
+    Ok(evaluate(test, environment))
+}
+
+fn when<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let test = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
+    machine.push(Frame::When { wanted: true, body: rest_after(form, 1), environment: environment.clone(), at });
+    Ok(evaluate(test, environment))
+}
+
+fn unless<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let test = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
+    machine.push(Frame::When { wanted: false, body: rest_after(form, 1), environment: environment.clone(), at });
+    Ok(evaluate(test, environment))
+}
+
+fn begin<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    Ok(machine.body(form.cdr(), environment.clone(), at))
+}
+
+fn cond<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    next_clause(machine, form.cdr(), environment, at)
+}
+
+/// Goes on to the next `cond` clause; none left gives `()`.
+fn next_clause<H: Host>(machine: &mut Machine<H>, clauses: Value, environment: &Scope, at: At) -> Outcome {
+    let Value::Pair(pair) = &clauses else { return Ok(Step::Return(Value::Nil)) };
+    let Value::Pair(clause) = pair.car() else {
+        return Err(Error::new("syntax error: malformed cond", place_of(pair, at)));
+    };
+    if is_symbol(&clause.car(), "else") {
+        return Ok(machine.body(clause.cdr(), environment.clone(), at));
+    }
+    machine.push(Frame::Cond { clauses: clauses.clone(), environment: environment.clone(), at });
+    Ok(evaluate((clause.car(), place_of(&clause, at)), environment))
+}
+
+fn is_symbol(value: &Value, name: &str) -> bool {
+    matches!(value, Value::Symbol(symbol) if symbol.name() == name)
+}
+
+fn case<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let key = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
+    machine.push(Frame::Case { clauses: rest_after(form, 1), environment: environment.clone(), at });
+    Ok(evaluate(key, environment))
+}
+
+fn and<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    logic(machine, false, Value::Bool(true), form.cdr(), environment, at)
+}
+
+fn or<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    logic(machine, true, Value::Bool(false), form.cdr(), environment, at)
+}
+
+fn logic<H: Host>(machine: &mut Machine<H>, stop_at: bool, last: Value, rest: Value, environment: &Scope, at: At) -> Outcome {
+    let Value::Pair(pair) = rest else { return Ok(Step::Return(last)) };
+    if matches!(pair.cdr(), Value::Pair(_)) {
+        machine.push(Frame::Logic { stop_at, rest: pair.cdr(), environment: environment.clone(), at });
+    }
+    Ok(evaluate((pair.car(), place_of(&pair, at)), environment))
+}
+
+/// A `let` of any kind while its inits are evaluated.
+pub(super) struct LetForm {
+    kind: LetKind,
+    names: Vec<Symbol>,
+    inits: Vec<(Value, At)>,
+    body: Value,
+    at: At,
+}
+
+enum LetKind {
+    Plain,
+    Named(Symbol),
+    Sequential,
+    Recursive,
+}
+
+fn bindings(form: &Pair, list: &Value, at: At) -> Result<(Vec<Symbol>, Vec<(Value, At)>), Error> {
+    let mut names = Vec::new();
+    let mut inits = Vec::new();
+    let mut rest = list.clone();
+    loop {
+        match rest {
+            Value::Nil => return Ok((names, inits)),
+            Value::Pair(pair) if names.len() < MAX_PARTS => {
+                let Value::Pair(binding) = pair.car() else { return Err(malformed(form, place_of(&pair, at))) };
+                let Value::Symbol(name) = binding.car() else { return Err(malformed(form, place_of(&pair, at))) };
+                names.push(name);
+                inits.push(match binding.cdr() {
+                    Value::Pair(value) => (value.car(), place_of(&value, at)),
+                    _ => (Value::Nil, at),
+                });
+                rest = pair.cdr();
+            }
+            _ => return Err(malformed(form, at)),
+        }
+    }
+}
+
+fn let_form<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let (kind, skipped) = match part(form, 0, at) {
+        Some((Value::Symbol(name), _)) => (LetKind::Named(name), 1),
+        _ => (LetKind::Plain, 0),
+    };
+    start_let(machine, form, kind, skipped, environment.clone(), at)
+}
+
+fn let_star<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let scope = Environment::new(Some(environment.clone()));
+    start_let(machine, form, LetKind::Sequential, 0, scope, at)
+}
+
+fn letrec<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let scope = Environment::new(Some(environment.clone()));
+    start_let(machine, form, LetKind::Recursive, 0, scope, at)
+}
+
+fn start_let<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, kind: LetKind, skipped: usize, environment: Scope, at: At) -> Outcome {
+    let (list, _) = part(form, skipped, at).ok_or_else(|| malformed(form, at))?;
+    let (names, inits) = bindings(form, &list, at)?;
+    let body = rest_after(form, skipped + 1);
+    next_init(machine, Rc::new(LetForm { kind, names, inits, body, at }), Vec::new(), environment)
+}
+
+/// Evaluates the next init in `scope`, or the body once all have a value.
+fn next_init<H: Host>(machine: &mut Machine<H>, form: Rc<LetForm>, values: Vec<Value>, scope: Scope) -> Outcome {
+    if let Some(init) = form.inits.get(values.len()).cloned() {
+        machine.push(Frame::Let(form, values, scope.clone()));
+        return Ok(evaluate(init, &scope));
+    }
+    let scope = match &form.kind {
+        // These were bound one by one.
+        LetKind::Sequential => scope,
+        LetKind::Recursive => {
+            form.names.iter().zip(values).for_each(|(name, value)| scope.define(name, value));
+            scope
+        }
+        LetKind::Plain | LetKind::Named(_) => {
+            let outer = match &form.kind {
+                LetKind::Named(name) => {
+                    let outer = Environment::new(Some(scope));
+                    outer.define(name, Value::Closure(Rc::new(Closure {
+                        parameters: form.names.clone(),
+                        rest: None,
+                        body: form.body.clone(),
+                        environment: outer.clone(),
+                        name: Some(name.clone()),
+                    })));
+                    outer
+                }
+                _ => scope,
+            };
+            let inner = Environment::new(Some(outer));
+            form.names.iter().zip(values).for_each(|(name, value)| inner.define(name, value));
+            inner
+        }
+    };
+    Ok(machine.body(form.body.clone(), scope, form.at))
+}
+
+/// `(do ((name init step)…) (test result…) body…)` as a loop of `if` and calls.
+fn do_form<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let (Some((list, _)), Some((Value::Pair(exit), _))) = (part(form, 0, at), part(form, 1, at)) else {
+        return Err(malformed(form, at));
+    };
+    let (names, inits) = bindings(form, &list, at)?;
+    let symbol = |machine: &mut Machine<H>, name: &str| Value::Symbol(machine.symbols.intern(name));
+    let mut again = vec![Value::Symbol(Symbol::uninterned("do"))];
+    let specs = list.items(MAX_PARTS).unwrap_or_default();
+    for (name, spec) in names.iter().zip(specs) {
+        let parts = spec.items(3).unwrap_or_default();
+        again.push(parts.get(2).cloned().unwrap_or_else(|| Value::Symbol(name.clone())));
+    }
+    let Value::Symbol(loop_name) = again[0].clone() else { return Err(malformed(form, at)) };
+    let begin = symbol(machine, "begin");
+    let mut body = rest_after(form, 2).items(MAX_PARTS).ok_or_else(|| malformed(form, at))?;
+    body.insert(0, begin.clone());
+    body.push(Value::list(again));
+    let test = symbol(machine, "if");
+    let branch = Value::list(vec![test, exit.car(), Value::cons(begin, exit.cdr()), Value::list(body)]);
+    let form = Rc::new(LetForm {
+        kind: LetKind::Named(loop_name),
+        names,
+        inits,
+        body: Value::list(vec![branch]),
+        at,
+    });
+    next_init(machine, form, Vec::new(), environment.clone())
+}
+
+fn promise(expression: Value, environment: &Scope) -> Value {
+    Value::Promise(Rc::new(Promise {
+        value: None.into(),
+        expression,
+        environment: Some(environment.clone()).into(),
+    }))
+}
+
+fn delay<H: Host>(_: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let (expression, _) = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
+    Ok(Step::Return(promise(expression, environment)))
+}
+
+fn cons_stream<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let (head, rest) = (part(form, 0, at), part(form, 1, at));
+    let (Some(head), Some((rest, _))) = (head, rest) else { return Err(malformed(form, at)) };
+    machine.push(Frame::Stream(promise(rest, environment)));
+    Ok(evaluate(head, environment))
+}
+
+/// `(macro (name form) body…)` and `(macro name (lambda (form) …))`.
+fn macro_form<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    match part(form, 0, at) {
+        Some((Value::Pair(head), _)) => {
+            let Value::Symbol(name) = head.car() else { return Err(malformed(form, at)) };
+            let closure = closure(&head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
+            environment.define(&name, Value::Macro(Rc::new(closure)));
+            Ok(Step::Return(Value::Symbol(name)))
+        }
+        Some((Value::Symbol(name), _)) => {
+            let value = part(form, 1, at).ok_or_else(|| malformed(form, at))?;
+            machine.push(Frame::DefineMacro { name, environment: environment.clone(), at });
+            Ok(evaluate(value, environment))
+        }
+        _ => Err(malformed(form, at)),
+    }
+}
+
+/// `(define-macro (name . arguments) body…)`: the arguments are bound to the call's unevaluated
+/// parts. Made of `macro` and `apply`.
+fn define_macro<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let Some((Value::Pair(head), _)) = part(form, 0, at) else { return Err(malformed(form, at)) };
+    let Value::Symbol(name) = head.car() else { return Err(malformed(form, at)) };
+    let expander = closure(&head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
+    let parameter = Symbol::uninterned("form");
+    let native = |machine: &mut Machine<H>, name: &str| {
+        let symbol = machine.symbols.intern(name);
+        machine.find(&symbol, &machine.global.clone()).unwrap_or_default()
+    };
+    let (apply, cdr) = (native(machine, "apply"), native(machine, "cdr"));
+    let arguments = Value::list(vec![cdr, Value::Symbol(parameter.clone())]);
+    let body = Value::list(vec![Value::list(vec![apply, Value::Closure(Rc::new(expander)), arguments])]);
+    let wrapper = Closure {
+        parameters: vec![parameter],
+        rest: None,
+        body,
+        environment: environment.clone(),
+        name: Some(name.clone()),
+    };
+    environment.define(&name, Value::Macro(Rc::new(wrapper)));
+    Ok(Step::Return(Value::Symbol(name)))
+}
+
+/// `(defined? 'name)`: its argument is evaluated; it is a special form because it looks through the
+/// scopes around the call (LANGUAGE.md §2.2).
+fn defined<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let name = part(form, 0, at).ok_or_else(|| Error::new("defined?: needs at least 1 argument", at))?;
+    machine.push(Frame::Defined { environment: environment.clone(), at });
+    Ok(evaluate(name, environment))
+}
+
+/// A template becomes code that builds it, which is then evaluated. The reader bounds the nesting
+/// of templates, so the recursion here is shallow.
+fn quasiquote<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+    let (template, template_at) = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
+    let code = Template { machine, at }.code(&template, 1, 0)?;
+    Ok(evaluate((code, template_at), environment))
+}
+
+struct Template<'a, H: Host> {
+    machine: &'a mut Machine<H>,
+    at: At,
+}
+
+impl<H: Host> Template<'_, H> {
+    fn native(&mut self, name: &str) -> Value {
+        let symbol = self.machine.symbols.intern(name);
+        let global = self.machine.global.clone();
+        self.machine.find(&symbol, &global).unwrap_or_default()
+    }
+
+    fn quoted(&mut self, value: Value) -> Value {
+        let quote = Value::Symbol(self.machine.symbols.intern("quote"));
+        Value::list(vec![quote, value])
+    }
+
+    fn code(&mut self, template: &Value, level: usize, depth: usize) -> Result<Value, Error> {
+        if depth > super::super::reader::MAX_NESTING {
+            return Err(Error::new("quasiquote nested too deep", self.at));
+        }
+        match template {
+            Value::Pair(pair) => self.list_code(pair, level, depth),
+            Value::Vector(items) => {
+                let list = self.code(&Value::list(items.borrow().clone()), level, depth + 1)?;
+                let to_vector = self.native("list->vector");
+                Ok(Value::list(vec![to_vector, list]))
+            }
+            other => Ok(self.quoted(other.clone())),
+        }
+    }
+
+    /// A list template is built back to front; one loop over its spine.
+    fn list_code(&mut self, first: &Rc<Pair>, level: usize, depth: usize) -> Result<Value, Error> {
+        let mut parts: Vec<(bool, Value)> = Vec::new();
+        let mut rest = Value::Pair(first.clone());
+        let tail = loop {
+            let Value::Pair(pair) = &rest else { break self.code(&rest, level, depth + 1)? };
+            if parts.len() >= MAX_PARTS {
+                return Err(Error::new("quasiquote: list too long", self.at));
+            }
+            let head = pair.car();
+            for (name, change) in [("unquote", -1), ("quasiquote", 1)] {
+                if is_symbol(&head, name) && matches!(pair.cdr(), Value::Pair(_)) {
+                    // `,x` as the rest of a list: (a . ,x).
+                    let tail = self.nested(pair, level, change, depth)?;
+                    return Ok(self.join(parts, tail));
+                }
+            }
+            let splice = match &head {
+                Value::Pair(inner) if is_symbol(&inner.car(), "unquote-splicing") => Some(inner.clone()),
+                _ => None,
+            };
+            parts.push(match splice {
+                Some(inner) if level == 1 => {
+                    let (value, _) = part(&inner, 0, self.at).ok_or_else(|| malformed(&inner, self.at))?;
+                    (true, value)
+                }
+                Some(inner) => {
+                    let name = self.quoted(inner.car());
+                    let argument = self.code(&inner.cdr(), level - 1, depth + 1)?;
+                    let cons = self.native("cons");
+                    (false, Value::list(vec![cons, name, argument]))
+                }
+                None => (false, self.code(&head, level, depth + 1)?),
+            });
+            let next = pair.cdr();
+            rest = next;
+        };
+        Ok(self.join(parts, tail))
+    }
+
+    /// `(unquote x)` or `(quasiquote x)`, with the level changed inside.
+    fn nested(&mut self, pair: &Rc<Pair>, level: usize, change: i32, depth: usize) -> Result<Value, Error> {
+        if change < 0 && level == 1 {
+            let (value, _) = part(pair, 0, self.at).ok_or_else(|| malformed(pair, self.at))?;
+            return Ok(value);
+        }
+        let level = if change < 0 { level - 1 } else { level + 1 };
+        let name = self.quoted(pair.car());
+        let argument = self.code(&pair.cdr(), level, depth + 1)?;
+        let cons = self.native("cons");
+        Ok(Value::list(vec![cons, name, argument]))
+    }
+
+    fn join(&mut self, parts: Vec<(bool, Value)>, tail: Value) -> Value {
+        let (cons, append) = (self.native("cons"), self.native("append"));
+        parts.into_iter().rev().fold(tail, |rest, (splice, part)| {
+            let builder = if splice { append.clone() } else { cons.clone() };
+            Value::list(vec![builder, part, rest])
+        })
+    }
+}
+
+/// Goes on with a special form whose part has been evaluated.
+pub(super) fn resume<H: Host>(machine: &mut Machine<H>, frame: FrameOf<H>, value: Value) -> Outcome {
+    match frame {
+        Frame::If { branches, environment, at } => {
+            let chosen = match (&branches, value.is_true()) {
+                (Value::Pair(pair), true) => Some((pair.car(), place_of(pair, at))),
+                (Value::Pair(pair), false) => match pair.cdr() {
+                    Value::Pair(other) => Some((other.car(), place_of(&other, at))),
+                    _ => None,
+                },
+                _ => None,
+            };
+            Ok(chosen.map_or(Step::Return(Value::Nil), |chosen| evaluate(chosen, &environment)))
+        }
+        Frame::When { wanted, body, environment, at } if value.is_true() == wanted => {
+            Ok(machine.body(body, environment, at))
+        }
+        Frame::Define { name, environment } => {
+            environment.define(&name, value);
+            Ok(Step::Return(Value::Symbol(name)))
+        }
+        Frame::DefineMacro { name, environment, at } => match value {
+            Value::Closure(closure) => {
+                environment.define(&name, Value::Macro(closure));
+                Ok(Step::Return(Value::Symbol(name)))
+            }
+            _ => Err(Error::new("syntax error: malformed macro", at)),
+        },
+        Frame::Defined { environment, at } => match value {
+            Value::Symbol(name) => Ok(Step::Return(Value::Bool(machine.find(&name, &environment).is_some()))),
+            _ => Err(Error::new("defined?: argument 1 must be: symbol", at)),
+        },
+        Frame::Set { name, environment, at } => {
+            // A name of the host counts as bound although no scope holds it yet.
+            if environment.set(&name, value.clone()) {
+                return Ok(Step::Return(value));
+            }
+            if machine.find(&name, &environment).is_none() {
+                return Err(Error::new(format!("set!: unbound variable: {}", name.name()), at));
+            }
+            environment.set(&name, value.clone());
+            Ok(Step::Return(value))
+        }
+        Frame::Let(form, mut values, mut scope) => {
+            if let (LetKind::Sequential, Some(name)) = (&form.kind, form.names.get(values.len())) {
+                // A scope for each name: a closure made by an earlier init keeps what it saw.
+                scope = Environment::new(Some(scope));
+                scope.define(name, value.clone());
+            }
+            values.push(value);
+            next_init(machine, form, values, scope)
+        }
+        Frame::Cond { clauses, environment, at } => {
+            let Value::Pair(pair) = &clauses else { return Ok(Step::Return(Value::Nil)) };
+            if !value.is_true() {
+                return next_clause(machine, pair.cdr(), &environment, at);
+            }
+            let Value::Pair(clause) = pair.car() else { return Ok(Step::Return(value)) };
+            match clause.cdr() {
+                Value::Pair(rest) if is_symbol(&rest.car(), "=>") => {
+                    let Value::Pair(receiver) = rest.cdr() else {
+                        return Err(Error::new("syntax error: malformed cond", at));
+                    };
+                    machine.push(Frame::Receiver { value, at });
+                    Ok(evaluate((receiver.car(), place_of(&receiver, at)), &environment))
+                }
+                Value::Pair(rest) => Ok(machine.body(Value::Pair(rest), environment, at)),
+                _ => Ok(Step::Return(value)),
+            }
+        }
+        Frame::Receiver { value: argument, at } => {
+            Ok(Step::Apply { procedure: value, arguments: vec![argument], at })
+        }
+        Frame::Case { clauses, environment, at } => {
+            let mut rest = clauses;
+            while let Value::Pair(pair) = &rest {
+                if let Value::Pair(clause) = pair.car() {
+                    let keys = clause.car();
+                    let hit = is_symbol(&keys, "else")
+                        || keys.items(MAX_PARTS).is_some_and(|keys| keys.iter().any(|key| key.same_value(&value)));
+                    if hit {
+                        return Ok(machine.body(clause.cdr(), environment, at));
+                    }
+                }
+                let next = pair.cdr();
+                rest = next;
+            }
+            Ok(Step::Return(Value::Nil))
+        }
+        Frame::Logic { stop_at, rest, environment, at } => {
+            if value.is_true() == stop_at {
+                return Ok(Step::Return(value));
+            }
+            logic(machine, stop_at, value, rest, &environment, at)
+        }
+        Frame::Stream(rest) => Ok(Step::Return(Value::cons(value, rest))),
+        Frame::Promise(promise) => {
+            let mut slot = promise.value.borrow_mut();
+            let value = slot.get_or_insert(value).clone();
+            promise.environment.take();
+            Ok(Step::Return(value))
+        }
+        // The frames that the machine itself resumes, and a `when` whose test failed.
+        _ => Ok(Step::Return(Value::Nil)),
+    }
+}

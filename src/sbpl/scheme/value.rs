@@ -1,0 +1,462 @@
+//! In: nothing. Out: the values of the evaluator: cheap to clone, freed without recursion however
+//! deep they are nested. Never: evaluation.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
+use std::rc::Rc;
+
+use super::super::source::Span;
+use super::machine::Continuation;
+
+/// An interned name; equal names are the same object.
+#[derive(Clone, Debug)]
+pub struct Symbol(Rc<str>);
+
+impl Symbol {
+    /// The name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+
+    /// A symbol that is equal to no other, whatever its name.
+    #[must_use]
+    pub fn uninterned(name: &str) -> Self {
+        Self(name.into())
+    }
+}
+
+impl PartialEq for Symbol {
+    fn eq(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Symbol {}
+
+impl Hash for Symbol {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Rc::as_ptr(&self.0).cast::<u8>().hash(state);
+    }
+}
+
+/// All interned names.
+#[derive(Default)]
+pub struct Symbols(HashMap<Rc<str>, Symbol>);
+
+impl Symbols {
+    /// The symbol of this name.
+    pub fn intern(&mut self, name: &str) -> Symbol {
+        if let Some(known) = self.0.get(name) {
+            return known.clone();
+        }
+        let text: Rc<str> = name.into();
+        let symbol = Symbol(text.clone());
+        self.0.insert(text, symbol.clone());
+        symbol
+    }
+}
+
+/// A value that belongs to the host: an operation, a filter, a modifier.
+pub trait Foreign: Any {
+    /// How `write` shows it.
+    fn written(&self) -> String;
+    /// For the host, to get its own type back.
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// A Scheme value.
+#[derive(Clone, Default)]
+pub enum Value {
+    /// `()`.
+    #[default]
+    Nil,
+    /// `#t` or `#f`.
+    Bool(bool),
+    /// A C `long`.
+    Integer(i64),
+    /// A C `double`.
+    Real(f64),
+    /// One byte.
+    Character(u8),
+    /// A name.
+    Symbol(Symbol),
+    /// Bytes.
+    String(Rc<SchemeString>),
+    /// A pair.
+    Pair(Rc<Pair>),
+    /// A vector.
+    Vector(Rc<RefCell<Vec<Value>>>),
+    /// A native procedure, by its place in the machine's table.
+    Native(u32),
+    /// A procedure written in Scheme.
+    Closure(Rc<Closure>),
+    /// A macro: a closure that gets the call's form and returns what to evaluate.
+    Macro(Rc<Closure>),
+    /// What `call/cc` passes.
+    Continuation(Rc<Continuation>),
+    /// What `delay` makes.
+    Promise(Rc<Promise>),
+    /// What `current-environment` returns.
+    Environment(Rc<Environment>),
+    /// A value of the host.
+    Foreign(Rc<dyn Foreign>),
+}
+
+/// A string and whether it may be changed (literals may not).
+pub struct SchemeString {
+    /// The bytes.
+    pub bytes: RefCell<Vec<u8>>,
+    /// A literal of the text.
+    pub literal: bool,
+}
+
+/// A pair; where it came from the text, it knows where it stands there.
+pub struct Pair {
+    car: RefCell<Value>,
+    cdr: RefCell<Value>,
+    /// The list that starts with this pair.
+    pub span: Option<Span>,
+    /// What the car holds.
+    pub car_span: Option<Span>,
+}
+
+impl Pair {
+    /// First half.
+    #[must_use]
+    pub fn car(&self) -> Value {
+        self.car.borrow().clone()
+    }
+
+    /// Second half.
+    #[must_use]
+    pub fn cdr(&self) -> Value {
+        self.cdr.borrow().clone()
+    }
+
+    /// Replaces the first half.
+    pub fn set_car(&self, value: Value) {
+        self.car.replace(value);
+    }
+
+    /// Replaces the second half.
+    pub fn set_cdr(&self, value: Value) {
+        self.cdr.replace(value);
+    }
+}
+
+/// A procedure written in Scheme.
+pub struct Closure {
+    /// Parameter names.
+    pub parameters: Vec<Symbol>,
+    /// Name that takes surplus arguments as a list.
+    pub rest: Option<Symbol>,
+    /// List of forms.
+    pub body: Value,
+    /// Where free names are looked up.
+    pub environment: Rc<Environment>,
+    /// Name for messages.
+    pub name: Option<Symbol>,
+}
+
+/// A delayed expression or its value.
+pub struct Promise {
+    /// The value, once it was forced.
+    pub value: RefCell<Option<Value>>,
+    /// The expression.
+    pub expression: Value,
+    /// Where it is evaluated.
+    pub environment: RefCell<Option<Rc<Environment>>>,
+}
+
+/// Names and values of one scope. Small scopes are searched in order, large ones by hash.
+pub struct Environment {
+    bindings: RefCell<Bindings>,
+    /// The scope around it; `None` for the global one.
+    pub parent: Option<Rc<Environment>>,
+}
+
+enum Bindings {
+    Few(Vec<(Symbol, Value)>),
+    Many(HashMap<Symbol, Value>),
+}
+
+/// Above this many names a scope is hashed.
+const FEW: usize = 12;
+
+impl Environment {
+    /// An empty scope.
+    #[must_use]
+    pub fn new(parent: Option<Rc<Self>>) -> Rc<Self> {
+        Rc::new(Self { bindings: RefCell::new(Bindings::Few(Vec::new())), parent })
+    }
+
+    /// Binds a name in this scope.
+    pub fn define(&self, name: &Symbol, value: Value) {
+        let mut bindings = self.bindings.borrow_mut();
+        match &mut *bindings {
+            Bindings::Many(map) => {
+                map.insert(name.clone(), value);
+            }
+            Bindings::Few(list) => {
+                if let Some(entry) = list.iter_mut().find(|(known, _)| known == name) {
+                    entry.1 = value;
+                } else if list.len() < FEW {
+                    list.push((name.clone(), value));
+                } else {
+                    let mut map: HashMap<_, _> = std::mem::take(list).into_iter().collect();
+                    map.insert(name.clone(), value);
+                    *bindings = Bindings::Many(map);
+                }
+            }
+        }
+    }
+
+    /// The value of a name in this scope alone.
+    #[must_use]
+    pub fn get_here(&self, name: &Symbol) -> Option<Value> {
+        match &*self.bindings.borrow() {
+            Bindings::Many(map) => map.get(name).cloned(),
+            Bindings::Few(list) => list.iter().find(|(known, _)| known == name).map(|(_, v)| v.clone()),
+        }
+    }
+
+    /// Changes a name in the innermost scope that has it; false if none has.
+    pub fn set(&self, name: &Symbol, value: Value) -> bool {
+        let mut scope = self;
+        loop {
+            if scope.get_here(name).is_some() {
+                scope.define(name, value);
+                return true;
+            }
+            match &scope.parent {
+                Some(parent) => scope = parent,
+                None => return false,
+            }
+        }
+    }
+
+    /// Forgets all names. Closures refer to the scope that holds them; a machine that goes away
+    /// breaks those circles with this.
+    pub fn clear(&self) {
+        let old = self.bindings.replace(Bindings::Few(Vec::new()));
+        match old {
+            Bindings::Few(list) => list.into_iter().for_each(|(_, value)| discard(value)),
+            Bindings::Many(map) => map.into_values().for_each(discard),
+        }
+    }
+}
+
+thread_local! {
+    static DISCARDED: RefCell<Vec<Value>> = const { RefCell::new(Vec::new()) };
+    static DISCARDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Drops a value with a loop in place of recursion: what a dying pair, closure or scope holds is
+/// put on a list, and the outermost call works the list off.
+pub(super) fn discard(value: Value) {
+    if !matches!(
+        value,
+        Value::Pair(_)
+            | Value::Vector(_)
+            | Value::Closure(_)
+            | Value::Macro(_)
+            | Value::Promise(_)
+            | Value::Environment(_)
+            | Value::Continuation(_)
+    ) {
+        return;
+    }
+    if DISCARDING.try_with(Cell::get).unwrap_or(true) {
+        // While a thread ends its locals may be gone; then plain recursion has to do.
+        let mut value = Some(value);
+        let _ = DISCARDED.try_with(|list| {
+            if let Some(value) = value.take() {
+                list.borrow_mut().push(value);
+            }
+        });
+        return;
+    }
+    DISCARDING.with(|flag| flag.set(true));
+    drop(value);
+    while let Some(next) = DISCARDED.with(|list| list.borrow_mut().pop()) {
+        drop(next);
+    }
+    DISCARDING.with(|flag| flag.set(false));
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        discard(self.car.take());
+        discard(self.cdr.take());
+    }
+}
+
+impl Drop for Closure {
+    fn drop(&mut self) {
+        discard(std::mem::take(&mut self.body));
+        // The scope itself stays in place; its own drop hands its values over.
+    }
+}
+
+impl Drop for Environment {
+    fn drop(&mut self) {
+        self.clear();
+        if let Some(parent) = self.parent.take() {
+            discard(Value::Environment(parent));
+        }
+    }
+}
+
+impl Value {
+    /// A string literal of the text.
+    #[must_use]
+    pub fn literal(bytes: Vec<u8>) -> Self {
+        Self::String(Rc::new(SchemeString { bytes: RefCell::new(bytes), literal: true }))
+    }
+
+    /// A string that may be changed.
+    #[must_use]
+    pub fn string(bytes: impl Into<Vec<u8>>) -> Self {
+        Self::String(Rc::new(SchemeString { bytes: RefCell::new(bytes.into()), literal: false }))
+    }
+
+    /// A pair without a place in the text.
+    #[must_use]
+    pub fn cons(car: Self, cdr: Self) -> Self {
+        Self::Pair(Rc::new(Pair { car: car.into(), cdr: cdr.into(), span: None, car_span: None }))
+    }
+
+    /// A list of values.
+    #[must_use]
+    pub fn list(items: Vec<Self>) -> Self {
+        Self::list_with_tail(items, Self::Nil)
+    }
+
+    /// A list that ends in `tail`.
+    #[must_use]
+    pub fn list_with_tail(items: Vec<Self>, tail: Self) -> Self {
+        items.into_iter().rev().fold(tail, |rest, item| Self::cons(item, rest))
+    }
+
+    /// A list read from the text: every pair knows where its car stands, the first one also where
+    /// the whole list stands.
+    #[must_use]
+    pub fn list_at(items: Vec<(Self, Span)>, tail: Self, span: Span) -> Self {
+        let count = items.len();
+        items.into_iter().enumerate().rev().fold(tail, |rest, (index, (item, at))| {
+            debug_assert!(index < count);
+            Self::Pair(Rc::new(Pair {
+                car: item.into(),
+                cdr: rest.into(),
+                span: (index == 0).then_some(span),
+                car_span: Some(at),
+            }))
+        })
+    }
+
+    /// A vector.
+    #[must_use]
+    pub fn vector(items: Vec<Self>) -> Self {
+        Self::Vector(Rc::new(RefCell::new(items)))
+    }
+
+    /// Everything but `#f` is true.
+    #[must_use]
+    pub fn is_true(&self) -> bool {
+        !matches!(self, Self::Bool(false))
+    }
+
+    /// The items of a proper list of at most `limit` items.
+    #[must_use]
+    pub fn items(&self, limit: usize) -> Option<Vec<Self>> {
+        let mut out = Vec::new();
+        let mut rest = self.clone();
+        loop {
+            match rest {
+                Self::Nil => return Some(out),
+                Self::Pair(pair) if out.len() < limit => {
+                    out.push(pair.car());
+                    rest = pair.cdr();
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    /// The bytes of a string.
+    #[must_use]
+    pub fn bytes(&self) -> Option<Vec<u8>> {
+        match self {
+            Self::String(text) => Some(text.bytes.borrow().clone()),
+            _ => None,
+        }
+    }
+
+    /// `eq?`: the same object; numbers and strings by identity only.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Nil, Self::Nil) => true,
+            (Self::Bool(a), Self::Bool(b)) => a == b,
+            (Self::Character(a), Self::Character(b)) => a == b,
+            (Self::Symbol(a), Self::Symbol(b)) => a == b,
+            (Self::String(a), Self::String(b)) => Rc::ptr_eq(a, b),
+            (Self::Pair(a), Self::Pair(b)) => Rc::ptr_eq(a, b),
+            (Self::Vector(a), Self::Vector(b)) => Rc::ptr_eq(a, b),
+            (Self::Native(a), Self::Native(b)) => a == b,
+            (Self::Closure(a), Self::Closure(b)) | (Self::Macro(a), Self::Macro(b)) => Rc::ptr_eq(a, b),
+            (Self::Promise(a), Self::Promise(b)) => Rc::ptr_eq(a, b),
+            (Self::Environment(a), Self::Environment(b)) => Rc::ptr_eq(a, b),
+            (Self::Continuation(a), Self::Continuation(b)) => Rc::ptr_eq(a, b),
+            (Self::Foreign(a), Self::Foreign(b)) => Rc::ptr_eq(a, b),
+            _ => false,
+        }
+    }
+
+    /// `eqv?`: as `eq?`, numbers by value (1 and 1.0 are the same).
+    #[must_use]
+    #[allow(clippy::float_cmp, clippy::cast_precision_loss)]
+    pub fn same_value(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Integer(a), Self::Integer(b)) => a == b,
+            (Self::Real(a), Self::Real(b)) => a == b,
+            (Self::Integer(a), Self::Real(b)) | (Self::Real(b), Self::Integer(a)) => *a as f64 == *b,
+            _ => self.same(other),
+        }
+    }
+
+    /// `equal?`: strings, pairs and vectors by their contents. Works on a list of its own, so depth
+    /// does not matter; more than `limit` comparisons count as unequal (circular data).
+    #[must_use]
+    pub fn same_contents(&self, other: &Self, limit: usize) -> bool {
+        let mut work = vec![(self.clone(), other.clone())];
+        let mut count = 0;
+        while let Some((a, b)) = work.pop() {
+            count += 1;
+            if count > limit {
+                return false;
+            }
+            let equal = match (&a, &b) {
+                (Self::String(a), Self::String(b)) => *a.bytes.borrow() == *b.bytes.borrow(),
+                (Self::Pair(a), Self::Pair(b)) => {
+                    work.push((a.cdr(), b.cdr()));
+                    work.push((a.car(), b.car()));
+                    true
+                }
+                (Self::Vector(a), Self::Vector(b)) => {
+                    let (a, b) = (a.borrow(), b.borrow());
+                    work.extend(a.iter().cloned().zip(b.iter().cloned()));
+                    a.len() == b.len()
+                }
+                _ => a.same_value(&b),
+            };
+            if !equal {
+                return false;
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,151 @@
+//! In: rules. Out: SBPL that evaluates to the same rules, one rule after the other. Never: layout
+//! or comments of the source they came from.
+
+use std::fmt::Write as _;
+
+use super::scheme::print::quoted;
+use crate::pattern::{Part, StringKind, StringPattern};
+use crate::policy::rules::{Argument, Filter, Modifier, ModifierArgument, PROTOCOLS, Rule, Rules, Test};
+use crate::vocabulary::{FilterId, FilterKind, MatchKind, Release};
+
+/// The whole profile: version, then each rule in order.
+#[must_use]
+pub fn write_rules(rules: &Rules) -> String {
+    let mut out = format!("(version {})\n", rules.version);
+    for (bit, form) in [(1, "(disable-callouts)"), (2, "(disable-full-symbolication)")] {
+        if rules.profile_flags & bit != 0 {
+            let _ = writeln!(out, "{form}");
+        }
+    }
+    for rule in &rules.list {
+        let _ = writeln!(out, "{}", write_rule(rules.release, rule));
+    }
+    out
+}
+
+/// One rule on one line.
+#[must_use]
+pub fn write_rule(release: &Release, rule: &Rule) -> String {
+    let mut out = format!("({}", rule.action.name());
+    for operation in &rule.operations {
+        let _ = write!(out, " {}", release.operation_name(*operation));
+    }
+    if let Some(filter) = &rule.filter {
+        let _ = write!(out, " {}", write_filter(release, filter));
+    }
+    for modifier in &rule.modifiers {
+        let _ = write!(out, " {}", write_modifier(release, modifier));
+    }
+    out.push(')');
+    out
+}
+
+fn write_modifier(release: &Release, modifier: &Modifier) -> String {
+    let entry = release.modifier(modifier.id);
+    let name = entry.map_or("unknown-modifier", |entry| entry.name.as_str());
+    match &modifier.argument {
+        ModifierArgument::None => format!("(with {name})"),
+        ModifierArgument::Number(number) => {
+            let named = entry.and_then(|entry| entry.values.iter().find(|(_, value)| *value == number));
+            match named {
+                Some((constant, _)) => format!("(with {name} {constant})"),
+                None => format!("(with {name} {number})"),
+            }
+        }
+        ModifierArgument::Text(text) => format!("(with {name} {})", quoted(text)),
+        ModifierArgument::MessageFilter(rules) => {
+            let inner = rules.iter().map(|rule| format!(" {}", write_rule(release, rule)));
+            format!("(apply-message-filter{})", inner.collect::<String>())
+        }
+    }
+}
+
+/// One filter.
+#[must_use]
+pub fn write_filter(release: &Release, filter: &Filter) -> String {
+    let combine = |name: &str, list: &[std::sync::Arc<Filter>]| {
+        let items = list.iter().map(|item| format!(" {}", write_filter(release, item)));
+        format!("({name}{})", items.collect::<String>())
+    };
+    match filter {
+        Filter::Test(test) => write_test(release, test),
+        Filter::All(list) => combine("require-all", list),
+        Filter::Any(list) => combine("require-any", list),
+        Filter::Not(inner) => format!("(require-not {})", write_filter(release, inner)),
+    }
+}
+
+/// The function of a filter that compares in this way.
+fn function(release: &Release, filter: FilterId, matching: MatchKind) -> String {
+    // Aliases such as `literal` for `path` are what people write; they come first where they are
+    // good in every version.
+    let preferred = ["literal", "prefix", "regex"];
+    let functions = release.filter(filter).map(|entry| entry.functions.as_slice()).unwrap_or_default();
+    let fitting = || functions.iter().filter(|function| function.matching == matching && function.versions.is_empty());
+    fitting()
+        .find(|function| preferred.contains(&function.name.as_str()))
+        .or_else(|| fitting().next())
+        .map_or_else(|| release.filter_name(filter).into_owned(), |function| function.name.clone())
+}
+
+fn write_test(release: &Release, test: &Test) -> String {
+    let id = test.filter;
+    let entry = release.filter(id);
+    let number = |number: &u16| {
+        let named = entry.and_then(|entry| entry.values.iter().find(|(_, value)| *value == number));
+        named.map_or_else(|| number.to_string(), |(name, _)| name.clone())
+    };
+    match &test.argument {
+        Argument::Number(value) if entry.is_some_and(|entry| entry.kind == FilterKind::Boolean) => {
+            let name = function(release, id, MatchKind::Flag);
+            if *value == 0 { format!("({name} #f)") } else { format!("({name} #t)") }
+        }
+        Argument::Number(value) => format!("({} {})", function(release, id, MatchKind::Value), number(value)),
+        Argument::Numbers(values) => {
+            let items = values.iter().map(|value| format!(" {}", number(value)));
+            format!("({}{})", function(release, id, MatchKind::Value), items.collect::<String>())
+        }
+        Argument::Text(text) | Argument::StateFlag(text) => {
+            format!("({} {})", function(release, id, MatchKind::Value), quoted(text))
+        }
+        Argument::Pattern(pattern) => {
+            let matching = match pattern.kind {
+                StringKind::Literal => MatchKind::Literal,
+                StringKind::Prefix => MatchKind::Prefix,
+                StringKind::Subpath => MatchKind::Subpath,
+            };
+            format!("({} {})", function(release, id, matching), quoted(&pattern_text(pattern)))
+        }
+        Argument::Regexes(list) => {
+            let items = list.iter().map(|(text, _)| {
+                if text.contains(&b'"') || std::str::from_utf8(text).is_err() {
+                    format!(" {}", quoted(text))
+                } else {
+                    format!(" #\"{}\"", String::from_utf8_lossy(text))
+                }
+            });
+            format!("({}{})", function(release, id, MatchKind::Regex), items.collect::<String>())
+        }
+        Argument::Address(address) => {
+            let protocol = PROTOCOLS.iter().find(|(_, number)| *number == address.protocol).map_or("ip", |(name, _)| name);
+            let host = if address.localhost { "localhost" } else { "*" };
+            let port = if address.port == 0 { "*".to_owned() } else { address.port.to_string() };
+            format!("({} {protocol} \"{host}:{port}\")", function(release, id, MatchKind::Address))
+        }
+    }
+}
+
+/// The text that gives this pattern again; the subpath of everything is written as a slash.
+fn pattern_text(pattern: &StringPattern) -> Vec<u8> {
+    let mut text = Vec::new();
+    for part in &pattern.parts {
+        match part {
+            Part::Text(bytes) => text.extend_from_slice(bytes),
+            Part::Variable(name) => text.extend_from_slice(format!("${{{name}}}").as_bytes()),
+        }
+    }
+    if text.is_empty() && pattern.kind == StringKind::Subpath {
+        text.push(b'/');
+    }
+    text
+}

@@ -1,0 +1,363 @@
+//! In: nothing; these are the shapes of a grammar file. Out: plain structs that mirror it, one
+//! field per key. Never: behaviour; the checks are in the parent module.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::{FilterId, ModifierId};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ReleaseData {
+    pub release: String,
+    pub title: String,
+    pub versions: Vec<u8>,
+    pub folds_paths: bool,
+    pub target_platform: String,
+    pub layout: Layout,
+    pub implicit: Vec<ImplicitRule>,
+    pub operations: Vec<Operation>,
+    pub operation_aliases: Vec<OperationAlias>,
+    pub no_op_operations: NoOpOperations,
+    pub filters: Vec<Filter>,
+    pub modifiers: Vec<Modifier>,
+    pub deprecated_modifiers: Vec<VersionedName>,
+    pub paths: Paths,
+}
+
+/// Header fields, table order and slot count of a compiled blob (FORMAT.md §1.5).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Layout {
+    /// Bytes before the first table.
+    pub header_length: usize,
+    /// Every byte of the header belongs to exactly one of these.
+    pub fields: Vec<HeaderField>,
+    /// Tables of u16 between header and operation table, by the name of the field that counts them.
+    pub tables: Vec<String>,
+    /// Node array and pool objects start on multiples of this many bytes.
+    pub alignment: usize,
+    /// Entries of the operation table.
+    pub operation_slots: usize,
+    /// Bit of the first header word that marks a collection.
+    pub collection_flag: u16,
+    /// Bit of the first header word that marks message filters.
+    pub message_filter_flag: u16,
+}
+
+/// One header field.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HeaderField {
+    /// What it counts or marks.
+    pub name: String,
+    /// Offset in bytes.
+    pub offset: usize,
+    /// Width in bytes: 1 or 2.
+    pub width: usize,
+}
+
+/// What a terminal operation does before any rule names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TerminalDefault {
+    /// Allowed.
+    Allow,
+    /// Denied.
+    Deny,
+}
+
+/// One operation.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Operation {
+    /// Position in the table.
+    pub id: u16,
+    /// Name in SBPL.
+    pub name: String,
+    /// The operation whose decision it inherits; none for terminal operations.
+    #[serde(default)]
+    pub parent: Option<String>,
+    /// The parent is told from the name, no table confirms it.
+    #[serde(default)]
+    pub parent_inferred: bool,
+    /// Set for operations that inherit from nobody (LANGUAGE.md §6.1).
+    #[serde(default)]
+    pub terminal: Option<TerminalDefault>,
+    /// SBPL versions that allow it until a rule without filter names it (LANGUAGE.md §3).
+    #[serde(default)]
+    pub allowed_in: Vec<u8>,
+    /// Exists only inside message filters; has no slot in an operation table.
+    #[serde(default)]
+    pub message_filter: bool,
+}
+
+/// Another name of an operation.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OperationAlias {
+    /// The name.
+    pub name: String,
+    /// What it stands for.
+    pub operation: String,
+    /// SBPL versions that know it.
+    pub versions: Vec<u8>,
+    /// The name is also an operation of its own, which the alias hides.
+    #[serde(default)]
+    pub shadows: bool,
+    /// Told from the names, no table confirms it.
+    #[serde(default)]
+    pub inferred: bool,
+}
+
+/// Names whose rules do nothing.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NoOpOperations {
+    /// The names.
+    pub names: Vec<String>,
+    /// SBPL versions that know them.
+    pub versions: Vec<u8>,
+}
+
+/// A name with the versions that know it and the profile flag that it sets, if any.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VersionedName {
+    /// The name.
+    pub name: String,
+    /// SBPL versions that know it.
+    pub versions: Vec<u8>,
+    /// Bit of the profile flags that using it sets (FORMAT.md §1.7); 0 for none.
+    #[serde(default)]
+    pub profile_flag: u16,
+    /// A modifier that is added to the rule instead, with its number argument.
+    #[serde(default)]
+    pub replaced_by: Option<(String, u16)>,
+}
+
+/// What values a filter tests (LANGUAGE.md §5, FORMAT.md §3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FilterKind {
+    /// A flag; no argument means true.
+    Boolean,
+    /// A mask of bits.
+    Bitfield,
+    /// One of a few named numbers.
+    Enum,
+    /// A number.
+    Integer,
+    /// An exact string.
+    String,
+    /// A string with prefix and regex forms.
+    Pattern,
+    /// A path: literal, prefix, subpath and regex forms.
+    Path,
+    /// A network address.
+    Network,
+    /// The name of a state flag.
+    StateFlag,
+}
+
+/// Kept for readers of the argument column; same as [`FilterKind`].
+pub type ArgumentKind = FilterKind;
+
+/// How a filter function compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MatchKind {
+    /// The whole string.
+    Literal,
+    /// A beginning of the string.
+    Prefix,
+    /// The path itself and everything below it.
+    Subpath,
+    /// A regular expression somewhere in the string.
+    Regex,
+    /// A number, an enum value, an exact string.
+    Value,
+    /// A flag.
+    Flag,
+    /// A network address.
+    Address,
+}
+
+/// A name in SBPL that makes a filter.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FilterFunction {
+    /// The name.
+    pub name: String,
+    /// How it compares.
+    #[serde(rename = "match")]
+    pub matching: MatchKind,
+    /// SBPL versions that know it; empty for all.
+    #[serde(default)]
+    pub versions: Vec<u8>,
+}
+
+/// One filter.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// Number in compiled nodes.
+    pub id: FilterId,
+    /// Table name.
+    pub name: String,
+    /// What it tests.
+    pub kind: FilterKind,
+    /// Compared without regard to ASCII case where the release folds paths.
+    #[serde(default)]
+    pub folds: bool,
+    /// Sort key inside conjunctions (GRAPH.md R1), signed.
+    pub cost: i16,
+    /// The cost is placed from blobs or guessed; no table has it.
+    #[serde(default)]
+    pub cost_inferred: bool,
+    /// A request has at most one value, so a match with one value excludes the others (GRAPH.md R5).
+    #[serde(default)]
+    pub single_valued: bool,
+    /// One of the mutually exclusive name filters (LANGUAGE.md §5.1).
+    #[serde(default)]
+    pub contrary: bool,
+    /// Must be tested behind this filter, whose value it refers to.
+    #[serde(default)]
+    pub prerequisite: Option<String>,
+    /// Several values of one call become one bit mask (GRAPH.md R3e).
+    #[serde(default)]
+    pub mask: bool,
+    /// SBPL names.
+    pub functions: Vec<FilterFunction>,
+    /// Named values; each name is a variable in SBPL.
+    #[serde(default)]
+    pub values: BTreeMap<String, u16>,
+}
+
+/// Which action may carry a modifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Applies {
+    /// Only `allow`.
+    Allow,
+    /// Only `deny`.
+    Deny,
+    /// Either.
+    Both,
+}
+
+/// What a modifier takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModifierArgumentKind {
+    /// Nothing; it changes flag bits.
+    None,
+    /// A number.
+    Number,
+    /// A string.
+    Text,
+    /// Rules for messages.
+    MessageFilter,
+}
+
+/// One modifier.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Modifier {
+    /// Number in compiled terminals.
+    pub id: ModifierId,
+    /// Name in SBPL.
+    pub name: String,
+    /// Which action may carry it.
+    pub actions: Applies,
+    /// What it takes.
+    pub argument: ModifierArgumentKind,
+    /// Terminal flag bits that it decides.
+    #[serde(default)]
+    pub mask: u32,
+    /// What it sets them to.
+    #[serde(default)]
+    pub set: u32,
+    /// Other names.
+    #[serde(default)]
+    pub aliases: Vec<ModifierAlias>,
+    /// Operations that may carry it; empty for all.
+    #[serde(default)]
+    pub only: Vec<String>,
+    /// Operations that may not carry it.
+    #[serde(default)]
+    pub except: Vec<String>,
+    /// Lowest and highest number.
+    #[serde(default)]
+    pub range: Option<(u16, u16)>,
+    /// Named numbers.
+    #[serde(default)]
+    pub values: BTreeMap<String, u16>,
+}
+
+/// Another name of a modifier.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModifierAlias {
+    /// The name.
+    pub name: String,
+    /// SBPL versions that know it.
+    pub versions: Vec<u8>,
+}
+
+/// Which node object an implicit rule gets (GRAPH.md R6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImplicitNode {
+    /// Shared like the node of a written rule.
+    Shared,
+    /// A node of its own, even where an equal one exists.
+    Own,
+    /// Shared, but its allow is a terminal of its own.
+    OwnTerminal,
+}
+
+/// An allow that the compiler adds after the profile's rules.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ImplicitRule {
+    /// Where it is added.
+    pub operation: String,
+    /// What it tests.
+    pub filter: String,
+    /// A number to compare with.
+    #[serde(default)]
+    pub value: Option<u16>,
+    /// A set of numbers to compare with.
+    #[serde(default)]
+    pub values: Vec<u16>,
+    /// A string to compare with.
+    #[serde(default)]
+    pub literal: Option<String>,
+    /// SBPL versions that have it.
+    pub versions: Vec<u8>,
+    /// Which node it gets.
+    pub node: ImplicitNode,
+    /// Takes the node of this operation's implicit rule where the two are equal.
+    #[serde(default)]
+    pub shares_with: Option<String>,
+    /// Only where one of these can be allowed by the profile.
+    #[serde(default)]
+    pub when_allowed: Vec<String>,
+    /// The condition or the rule is told from lengths or names only.
+    #[serde(default)]
+    pub inferred: bool,
+}
+
+/// Path aliases of such a system (RUNTIME.md part 3).
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Paths {
+    /// Symlinks and their absolute targets.
+    pub symlinks: Vec<(String, String)>,
+    /// Where the data volume is mounted.
+    pub data_volume: String,
+    /// Folders that the data volume shows at the root as well.
+    pub firmlinks: Vec<String>,
+}
