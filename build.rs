@@ -9,10 +9,9 @@ use std::{env, fs, io};
 fn main() -> io::Result<()> {
     let root = env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?;
     let out = env::var("OUT_DIR").map_err(io::Error::other)?;
-    for (folder, suffix, constant) in [
-        ("grammar", ".json", "GRAMMAR_FILES"),
-        ("system-profiles", ".sb", "SYSTEM_PROFILES"),
-    ] {
+    for (folder, suffix, constant) in
+        [("grammar", ".json", "GRAMMAR_FILES"), ("system-profiles", ".sb", "SYSTEM_PROFILES")]
+    {
         let folder_path = Path::new(&root).join(folder);
         println!("cargo::rerun-if-changed={}", folder_path.display());
         let mut names = fs::read_dir(&folder_path)?

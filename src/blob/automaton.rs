@@ -125,7 +125,8 @@ pub(super) fn read(object: &[u8], base: usize) -> Result<Automaton, BlobError> {
             },
             class if class & 0x0f == 0x0b => {
                 let size = 2 * usize::from(class >> 4);
-                let ranges: Ranges = slice(code, field, at + 1, size)?.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
+                let ranges: Ranges =
+                    slice(code, field, at + 1, size)?.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
                 (Instruction::State(State::Class(ranges, link(at + 1 + size))), 1 + size)
             }
             other => return Err(bad(HEAD + at, format!("opcode 0x{other:02x} is not known"))),
@@ -133,7 +134,8 @@ pub(super) fn read(object: &[u8], base: usize) -> Result<Automaton, BlobError> {
         instructions.push((at, instruction));
         at += size;
     }
-    let by_address: HashMap<usize, usize> = instructions.iter().enumerate().map(|(index, (at, _))| (*at, index)).collect();
+    let by_address: HashMap<usize, usize> =
+        instructions.iter().enumerate().map(|(index, (at, _))| (*at, index)).collect();
     // Second pass: states get numbers, jumps are followed away.
     let mut numbers = vec![StateId(0); instructions.len()];
     let mut count = 0;
@@ -146,7 +148,12 @@ pub(super) fn read(object: &[u8], base: usize) -> Result<Automaton, BlobError> {
     let resolve = |address: usize| -> Result<StateId, BlobError> {
         let mut address = address;
         for _ in 0..=instructions.len() {
-            let index = *by_address.get(&address).ok_or_else(|| bad(HEAD + address.min(code.len()), "a jump or the end of the code leads here, and no instruction starts here".to_owned()))?;
+            let index = *by_address.get(&address).ok_or_else(|| {
+                bad(
+                    HEAD + address.min(code.len()),
+                    "a jump or the end of the code leads here, and no instruction starts here".to_owned(),
+                )
+            })?;
             match &instructions[index].1 {
                 Instruction::State(_) => return Ok(numbers[index]),
                 Instruction::Jump(target) => address = *target,
@@ -187,10 +194,14 @@ mod tests {
     /// FORMAT.md §5, worked examples 1 and 2.
     #[test]
     fn worked_examples() {
-        assert_eq!(code_of("^/a/b/c*"), "000000031500 19 022f 0261 022f 0262 022f 2f1300 0263 0a0b00 1500".replace(' ', ""));
+        assert_eq!(
+            code_of("^/a/b/c*"),
+            "000000031500 19 022f 0261 022f 0262 022f 2f1300 0263 0a0b00 1500".replace(' ', "")
+        );
         assert_eq!(
             code_of("^/aa*/[bcde]/f*"),
-            "000000032200 19 022f 0261 2f0b00 0a0300 022f 4b6262636364646565 022f 2f2000 0266 0a1800 1500".replace(' ', "")
+            "000000032200 19 022f 0261 2f0b00 0a0300 022f 4b6262636364646565 022f 2f2000 0266 0a1800 1500"
+                .replace(' ', "")
         );
     }
 

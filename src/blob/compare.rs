@@ -37,7 +37,8 @@ pub fn compare(first: (&Decoded, &[u8]), second: (&Decoded, &[u8])) -> Compariso
             differences.push(Difference { section, what, first, second });
         }
     };
-    let header: Vec<_> = a.header.fields.iter().map(|(name, value)| (name.clone(), *value, b.header.field(name))).collect();
+    let header: Vec<_> =
+        a.header.fields.iter().map(|(name, value)| (name.clone(), *value, b.header.field(name))).collect();
     for (name, x, y) in &header {
         differ("header", name.clone(), x.to_string(), y.to_string());
     }
@@ -74,7 +75,12 @@ pub fn compare(first: (&Decoded, &[u8]), second: (&Decoded, &[u8])) -> Compariso
     if !identical && differences.is_empty() {
         let at = a_bytes.iter().zip(b_bytes).position(|(x, y)| x != y).unwrap_or(a_bytes.len().min(b_bytes.len()));
         let byte = |bytes: &[u8]| hex(bytes.get(at..).map(|rest| &rest[..rest.len().min(16)]));
-        differences.push(Difference { section: "pool", what: format!("offset {at}"), first: byte(a_bytes), second: byte(b_bytes) });
+        differences.push(Difference {
+            section: "pool",
+            what: format!("offset {at}"),
+            first: byte(a_bytes),
+            second: byte(b_bytes),
+        });
     }
     Comparison { identical, header, differences }
 }

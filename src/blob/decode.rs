@@ -56,7 +56,11 @@ pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobEr
         nodes.push(decoder.node(index)?);
     }
     let entries = header.operations.iter().enumerate().map(|(operation, entry)| {
-        decoder.link(format!("entry of operation {operation}"), header.padding.start - 2 * (header.operations.len() - operation), *entry)
+        decoder.link(
+            format!("entry of operation {operation}"),
+            header.padding.start - 2 * (header.operations.len() - operation),
+            *entry,
+        )
     });
     let entries = entries.collect::<Result<Vec<_>, _>>()?;
     let variables = decoder.names("variables")?;
@@ -66,7 +70,8 @@ pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobEr
         flags &= !release.layout().message_filter_flag;
     }
     let graph = Graph { release, flags, entries, nodes, variables, states };
-    let objects: Vec<PoolObject> = decoder.objects.into_iter().map(|(start, (end, kind))| PoolObject { range: start..end, kind }).collect();
+    let objects: Vec<PoolObject> =
+        decoder.objects.into_iter().map(|(start, (end, kind))| PoolObject { range: start..end, kind }).collect();
     let sections = header.sections(release, bytes.len());
     let mut leftover = unaccounted(bytes, header.nodes.end, &objects)?;
     leftover.extend(unreached(&graph, &header));
@@ -146,7 +151,9 @@ impl<'a> Decoder<'a> {
                 Ok(Node::Test { test, matched: links[0], unmatched: links[1] })
             }
             1 => self.terminal(index, offset, raw).map(Node::Terminal),
-            other => Err(BlobError::bad(format!("type of node {index}"), offset, format!("is {other}, must be 0 or 1"))),
+            other => {
+                Err(BlobError::bad(format!("type of node {index}"), offset, format!("is {other}, must be 0 or 1")))
+            }
         }
     }
 
@@ -154,10 +161,13 @@ impl<'a> Decoder<'a> {
         let id = FilterId(raw_filter & 0x7f);
         let second_form = raw_filter & 0x80 != 0;
         let field = format!("filter of node {index}");
-        let filter = self
-            .release
-            .filter(id)
-            .ok_or_else(|| BlobError::bad(field.clone(), offset + 1, format!("0x{raw_filter:02x} is no filter of {}", self.release.name())))?;
+        let filter = self.release.filter(id).ok_or_else(|| {
+            BlobError::bad(
+                field.clone(),
+                offset + 1,
+                format!("0x{raw_filter:02x} is no filter of {}", self.release.name()),
+            )
+        })?;
         let argument = match (filter.kind, second_form) {
             (FilterKind::Pattern | FilterKind::Path, false) => {
                 let (start, object) = self.counted("pattern", value)?;
@@ -166,7 +176,11 @@ impl<'a> Decoder<'a> {
             (FilterKind::Pattern | FilterKind::Path, true) => {
                 let table = self.header.table("regexes");
                 let place = table.get(usize::from(value)).ok_or_else(|| {
-                    BlobError::bad(format!("regex number of node {index}"), offset + 2, format!("{value} of {}", table.len()))
+                    BlobError::bad(
+                        format!("regex number of node {index}"),
+                        offset + 2,
+                        format!("{value} of {}", table.len()),
+                    )
                 })?;
                 let (start, object) = self.counted("regex", *place)?;
                 Argument::Regex(automaton::read(object, start)?)
@@ -175,15 +189,25 @@ impl<'a> Decoder<'a> {
             (FilterKind::StateFlag, false) => {
                 let count = self.header.table("states").len();
                 if usize::from(value) >= count {
-                    return Err(BlobError::bad(format!("state flag of node {index}"), offset + 2, format!("{value} of {count}")));
+                    return Err(BlobError::bad(
+                        format!("state flag of node {index}"),
+                        offset + 2,
+                        format!("{value} of {count}"),
+                    ));
                 }
                 Argument::StateFlag(value)
             }
             (FilterKind::Network, false) => Argument::Address(self.address(value)?),
-            (FilterKind::Boolean | FilterKind::Bitfield | FilterKind::Enum | FilterKind::Integer, false) => Argument::Number(value),
+            (FilterKind::Boolean | FilterKind::Bitfield | FilterKind::Enum | FilterKind::Integer, false) => {
+                Argument::Number(value)
+            }
             (FilterKind::Integer, true) => Argument::Numbers(self.bit_set(value)?),
             (_, true) => {
-                return Err(BlobError::bad(field, offset + 1, format!("0x{raw_filter:02x}: filter '{}' has no second form", filter.name)));
+                return Err(BlobError::bad(
+                    field,
+                    offset + 1,
+                    format!("0x{raw_filter:02x}: filter '{}' has no second form", filter.name),
+                ));
             }
         };
         Ok(Test { filter: id, argument })
@@ -200,7 +224,11 @@ impl<'a> Decoder<'a> {
             let start = self.address_of(u16::from_le_bytes([area[2], area[3]]));
             let count = usize::from(area[0]);
             if area[1] != 0 || count < 2 {
-                return Err(BlobError::bad(format!("modifier list of node {index}"), offset + 4, "count or padding makes no sense"));
+                return Err(BlobError::bad(
+                    format!("modifier list of node {index}"),
+                    offset + 4,
+                    "count or padding makes no sense",
+                ));
             }
             let list = slice(self.bytes, "modifier list", start, 4 * count)?;
             self.account(start, list.len(), "modifiers");
@@ -208,7 +236,11 @@ impl<'a> Decoder<'a> {
                 modifiers.push(self.modifier(index, start + 4 * place, [entry[0], entry[1], entry[2], entry[3]])?);
             }
         } else if area != [0; 4] {
-            return Err(BlobError::bad(format!("modifier area of node {index}"), offset + 4, "is not zero, and no modifier is marked"));
+            return Err(BlobError::bad(
+                format!("modifier area of node {index}"),
+                offset + 4,
+                "is not zero, and no modifier is marked",
+            ));
         }
         Ok(Terminal { flags: flags & !Terminal::INLINE, modifiers })
     }
@@ -217,27 +249,38 @@ impl<'a> Decoder<'a> {
         let id = ModifierId(raw[0]);
         let value = u16::from_le_bytes([raw[2], raw[3]]);
         let field = format!("modifier of node {index}");
-        let entry = self
-            .release
-            .modifier(id)
-            .ok_or_else(|| BlobError::bad(field.clone(), offset, format!("{} is no modifier of {}", id.0, self.release.name())))?;
+        let entry = self.release.modifier(id).ok_or_else(|| {
+            BlobError::bad(field.clone(), offset, format!("{} is no modifier of {}", id.0, self.release.name()))
+        })?;
         let argument = match entry.argument {
             ModifierArgumentKind::MessageFilter => {
                 let operation = OperationId(u16::from(raw[1]));
                 if !self.release.operation_entry(operation).is_some_and(|entry| entry.message_filter) {
-                    return Err(BlobError::bad(field, offset + 1, format!("{} is no message operation of {}", raw[1], self.release.name())));
+                    return Err(BlobError::bad(
+                        field,
+                        offset + 1,
+                        format!("{} is no message operation of {}", raw[1], self.release.name()),
+                    ));
                 }
                 let table = self.header.table("policies");
                 let root = table.get(usize::from(value)).ok_or_else(|| {
-                    BlobError::bad(format!("message filter of node {index}"), offset + 2, format!("{value} of {}", table.len()))
+                    BlobError::bad(
+                        format!("message filter of node {index}"),
+                        offset + 2,
+                        format!("{value} of {}", table.len()),
+                    )
                 })?;
                 let entry = self.link(format!("message filter {value}"), offset + 2, *root)?;
                 ModifierArgument::MessageFilter { operation, entry }
             }
-            _ if raw[1] != 0 => return Err(BlobError::bad(field, offset + 1, "names a message operation, and is no message filter")),
+            _ if raw[1] != 0 => {
+                return Err(BlobError::bad(field, offset + 1, "names a message operation, and is no message filter"));
+            }
             ModifierArgumentKind::Text => ModifierArgument::Text(self.c_string(value)?),
             ModifierArgumentKind::Number => ModifierArgument::Number(value),
-            ModifierArgumentKind::None => return Err(BlobError::bad(field, offset, format!("modifier '{}' carries nothing", entry.name))),
+            ModifierArgumentKind::None => {
+                return Err(BlobError::bad(field, offset, format!("modifier '{}' carries nothing", entry.name)));
+            }
         };
         Ok(Modifier { id, argument })
     }

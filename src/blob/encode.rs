@@ -41,7 +41,11 @@ pub enum EncodeError {
 pub fn encode(graph: &Graph) -> Result<Vec<u8>, EncodeError> {
     let layout = graph.release.layout();
     if graph.entries.len() != layout.operation_slots {
-        return Err(EncodeError::Damaged(format!("{} entries for {} operations", graph.entries.len(), layout.operation_slots)));
+        return Err(EncodeError::Damaged(format!(
+            "{} entries for {} operations",
+            graph.entries.len(),
+            layout.operation_slots
+        )));
     }
     let mut encoder = Encoder::new(graph);
     encoder.place_modifier_lists()?;
@@ -178,10 +182,12 @@ impl<'g> Encoder<'g> {
             Argument::Text(text) => c_string(text).ok_or_else(|| fail("string longer than 65,534 bytes"))?,
             Argument::Pattern(tree) => {
                 let program = program::write(tree).ok_or_else(|| fail("the pattern program cannot be written"))?;
-                counted(&program).ok_or_else(|| fail("the strings of one test compile to more than 65,535 bytes; split the rule"))?
+                counted(&program)
+                    .ok_or_else(|| fail("the strings of one test compile to more than 65,535 bytes; split the rule"))?
             }
             Argument::Regex(regex) => {
-                let object = automaton::write(regex).ok_or_else(|| fail("the regular expression compiles to more than 65,535 bytes"))?;
+                let object = automaton::write(regex)
+                    .ok_or_else(|| fail("the regular expression compiles to more than 65,535 bytes"))?;
                 counted(&object).ok_or_else(|| fail("the regular expression compiles to more than 65,535 bytes"))?
             }
             Argument::Address(address) => {
@@ -198,7 +204,11 @@ impl<'g> Encoder<'g> {
         let index = |encoder: &Self, id: NodeId| -> Result<u16, EncodeError> {
             let position = encoder.position.get(id.index()).copied().flatten();
             let position = position.ok_or_else(|| EncodeError::Damaged(format!("node {} was not reached", id.0)))?;
-            u16::try_from(count - 1 - position).map_err(|_| EncodeError::TooMany { what: "nodes", count, limit: usize::from(u16::MAX) })
+            u16::try_from(count - 1 - position).map_err(|_| EncodeError::TooMany {
+                what: "nodes",
+                count,
+                limit: usize::from(u16::MAX),
+            })
         };
         // Index tables: numbers are given when a node is written (FORMAT.md §2.5, rule 4).
         let mut regexes: Vec<u16> = Vec::new();
@@ -225,7 +235,11 @@ impl<'g> Encoder<'g> {
                         _ => (false, offset),
                     };
                     let filter = test.filter.0 | if second_form { 0x80 } else { 0 };
-                    let (a, m, u) = (argument.to_le_bytes(), index(&self, *matched)?.to_le_bytes(), index(&self, *unmatched)?.to_le_bytes());
+                    let (a, m, u) = (
+                        argument.to_le_bytes(),
+                        index(&self, *matched)?.to_le_bytes(),
+                        index(&self, *unmatched)?.to_le_bytes(),
+                    );
                     [0, filter, a[0], a[1], m[0], m[1], u[0], u[1]]
                 }
                 Node::Terminal(terminal) => {
@@ -239,7 +253,8 @@ impl<'g> Encoder<'g> {
             let at = NODE * usize::from(index(&self, id)?);
             nodes[at..at + NODE].copy_from_slice(&bytes);
         }
-        let variables = self.graph.variables.iter().map(|name| self.pool.intern_name(name)).collect::<Result<Vec<_>, _>>()?;
+        let variables =
+            self.graph.variables.iter().map(|name| self.pool.intern_name(name)).collect::<Result<Vec<_>, _>>()?;
         let mut state_names = Vec::with_capacity(states.len());
         for state in &states {
             let name = self.graph.states.get(usize::from(*state));
@@ -251,7 +266,8 @@ impl<'g> Encoder<'g> {
             flags |= layout.message_filter_flag;
         }
         let tables = [("regexes", regexes), ("variables", variables), ("states", state_names), ("policies", policies)];
-        let table = |name: &str| tables.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, entries)| entries);
+        let table =
+            |name: &str| tables.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, entries)| entries);
         let mut out = vec![0u8; layout.header_length];
         for field in &layout.fields {
             let value = match field.name.as_str() {
@@ -290,15 +306,25 @@ impl<'g> Encoder<'g> {
     }
 
     /// The four bytes of a modifier: id, message operation, argument.
-    fn modifier(&self, modifier: &Modifier, policy: impl FnOnce(NodeId) -> Result<u16, EncodeError>) -> Result<[u8; 4], EncodeError> {
+    fn modifier(
+        &self,
+        modifier: &Modifier,
+        policy: impl FnOnce(NodeId) -> Result<u16, EncodeError>,
+    ) -> Result<[u8; 4], EncodeError> {
         let (operation, argument) = match &modifier.argument {
             ModifierArgument::Number(number) => (0, *number),
             ModifierArgument::Text(text) => {
                 let object = c_string(text).ok_or(too_long("modifier text"))?;
-                (0, self.pool.known(&object).ok_or_else(|| EncodeError::Damaged("modifier text not in the pool".to_owned()))?)
+                (
+                    0,
+                    self.pool
+                        .known(&object)
+                        .ok_or_else(|| EncodeError::Damaged("modifier text not in the pool".to_owned()))?,
+                )
             }
             ModifierArgument::MessageFilter { operation, entry } => {
-                let operation = u8::try_from(operation.0).map_err(|_| EncodeError::Damaged("message operation out of range".to_owned()))?;
+                let operation = u8::try_from(operation.0)
+                    .map_err(|_| EncodeError::Damaged("message operation out of range".to_owned()))?;
                 (operation, policy(*entry)?)
             }
         };
@@ -311,9 +337,17 @@ impl<'g> Encoder<'g> {
             [] => [0; 4],
             [one] => *one,
             several => {
-                let offset = self.lists.get(&id).copied().ok_or_else(|| EncodeError::Damaged("modifier list not placed".to_owned()))?;
+                let offset = self
+                    .lists
+                    .get(&id)
+                    .copied()
+                    .ok_or_else(|| EncodeError::Damaged("modifier list not placed".to_owned()))?;
                 self.pool.fill(offset, &several.concat());
-                let count = u8::try_from(several.len()).map_err(|_| EncodeError::TooMany { what: "modifiers", count: several.len(), limit: 255 })?;
+                let count = u8::try_from(several.len()).map_err(|_| EncodeError::TooMany {
+                    what: "modifiers",
+                    count: several.len(),
+                    limit: 255,
+                })?;
                 let [low, high] = offset.to_le_bytes();
                 [count, 0, low, high]
             }
@@ -379,7 +413,11 @@ impl Pool {
     fn reserve(&mut self, length: usize) -> Result<u16, EncodeError> {
         let start = self.bytes.len().next_multiple_of(8);
         let limit = 8 * usize::from(u16::MAX);
-        let offset = u16::try_from(start / 8).map_err(|_| EncodeError::TooMany { what: "bytes of strings", count: start + length, limit })?;
+        let offset = u16::try_from(start / 8).map_err(|_| EncodeError::TooMany {
+            what: "bytes of strings",
+            count: start + length,
+            limit,
+        })?;
         self.bytes.resize(start + length, 0);
         Ok(offset)
     }

@@ -52,15 +52,28 @@ impl Header {
         let mut header = Self { fields, tables: Vec::new(), operations: Vec::new(), padding: 0..0, nodes: 0..0 };
         let place = |name: &str| layout.fields.iter().find(|field| field.name == name).map_or(0, |field| field.offset);
         if header.field("flags") & layout.collection_flag != 0 {
-            return Err(BlobError::bad("flags", place("flags"), "this is a collection of profiles; only single profiles can be read so far"));
+            return Err(BlobError::bad(
+                "flags",
+                place("flags"),
+                "this is a collection of profiles; only single profiles can be read so far",
+            ));
         }
         if usize::from(header.field("operations")) != layout.operation_slots {
-            let reason = format!("{} operations, but {} has {}", header.field("operations"), release.name(), layout.operation_slots);
+            let reason = format!(
+                "{} operations, but {} has {}",
+                header.field("operations"),
+                release.name(),
+                layout.operation_slots
+            );
             return Err(BlobError::bad("operations", place("operations"), reason));
         }
         for name in ["reserved", "profiles"] {
             if header.field(name) != 0 {
-                return Err(BlobError::bad(name, place(name), format!("is {}, and must be 0 in a single profile", header.field(name))));
+                return Err(BlobError::bad(
+                    name,
+                    place(name),
+                    format!("is {}, and must be 0 in a single profile", header.field(name)),
+                ));
             }
         }
         let mut offset = layout.header_length;

@@ -110,7 +110,11 @@ impl Reader<'_> {
         loop {
             match self.bytes(at, 1, end)?[0] {
                 0x0a if branches.is_empty() => {
-                    return if at + 1 == end { Ok(Tree::Accept) } else { Err(self.bad(at + 1, "bytes behind the accept")) };
+                    return if at + 1 == end {
+                        Ok(Tree::Accept)
+                    } else {
+                        Err(self.bad(at + 1, "bytes behind the accept"))
+                    };
                 }
                 0x09 if branches.is_empty() && at + 1 == end => return Ok(Tree::Choice(Vec::new())),
                 _ => {}
@@ -194,7 +198,8 @@ mod tests {
 
     #[test]
     fn nonsense_is_an_error() {
-        for program in [b"".as_slice(), b"\x0a\x0a", b"\x41ab", b"\x40a\x80", b"\x40a\x0f", b"\x06\x0a", b"\x40a\x8fx"] {
+        for program in [b"".as_slice(), b"\x0a\x0a", b"\x41ab", b"\x40a\x80", b"\x40a\x0f", b"\x06\x0a", b"\x40a\x8fx"]
+        {
             assert!(read(program, 0).is_err(), "{program:?}");
         }
         assert!(read(&b"\x40a\x0f".repeat(20_000), 0).is_err());

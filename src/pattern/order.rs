@@ -184,10 +184,19 @@ mod tests {
     /// TRIES.md §8: a tie-free list of an iOS 26 blob.
     #[test]
     fn the_worked_example_of_eight() {
-        let names = texts(StringKind::Literal, &[
-            "videotarget", "cpeprotector", "figcontentkeyboss", "audioprocessingtap", "figcontentkeysession",
-            "figmetriceventtimeline", "samplebufferaudiorender", "samplebufferrenderersync",
-        ]);
+        let names = texts(
+            StringKind::Literal,
+            &[
+                "videotarget",
+                "cpeprotector",
+                "figcontentkeyboss",
+                "audioprocessingtap",
+                "figcontentkeysession",
+                "figmetriceventtimeline",
+                "samplebufferaudiorender",
+                "samplebufferrenderersync",
+            ],
+        );
         assert_eq!(
             shape(&tree_of(&names)),
             "[videotarget[$] cpeprotector[$] audioprocessingtap[$] samplebuffer[audiorender[$] renderersync[$]] fig[metriceventtimeline[$] contentkey[boss[$] session[$]]]]"
@@ -196,7 +205,8 @@ mod tests {
 
     fn any_pattern() -> impl Strategy<Value = StringPattern> {
         let kinds = prop_oneof![Just(StringKind::Literal), Just(StringKind::Prefix), Just(StringKind::Subpath)];
-        (kinds, "[ab/]{0,5}").prop_map(|(kind, text)| StringPattern { kind, parts: vec![Part::Text(text.into_bytes())] })
+        (kinds, "[ab/]{0,5}")
+            .prop_map(|(kind, text)| StringPattern { kind, parts: vec![Part::Text(text.into_bytes())] })
     }
 
     proptest! {

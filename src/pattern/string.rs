@@ -49,7 +49,9 @@ const MAX_PARTS: usize = 200;
 
 impl StringPattern {
     /// A pattern from the text of a profile. Trailing slashes of a subpath are dropped, as
-    /// LANGUAGE.md §5.1 advises; `(subpath "/")` is then the empty text with a slash behind it.
+    /// LANGUAGE.md §5.1 advises. What is left of `(subpath "/")` is the prefix "", which matches
+    /// every path. That its program is the lone accept is chosen: the iOS 17 and 26 platform blobs
+    /// have one path test with that program each, and none with a slash alone.
     ///
     /// # Errors
     /// An empty subpath, or a text longer than a compiled program can hold.
@@ -57,13 +59,16 @@ impl StringPattern {
         if text.len() > usize::from(u16::MAX) {
             return Err(PatternError::TooLong(text.len()));
         }
-        let mut text = text;
+        let (mut kind, mut text) = (kind, text);
         if kind == StringKind::Subpath {
             if text.is_empty() {
                 return Err(PatternError::EmptySubpath);
             }
             while let Some(shorter) = text.strip_suffix(b"/") {
                 text = shorter;
+            }
+            if text.is_empty() {
+                kind = StringKind::Prefix;
             }
         }
         let parts = if variables { split_variables(text) } else { vec![Part::Text(text.to_vec())] };
@@ -167,8 +172,9 @@ mod tests {
     #[test]
     fn subpaths_lose_their_trailing_slash() {
         let root = StringPattern::new(StringKind::Subpath, b"/", false);
-        assert_eq!(root, Ok(pattern(StringKind::Subpath, "")));
-        assert!(pattern(StringKind::Subpath, "").matches(b"/etc"));
+        assert_eq!(root, Ok(pattern(StringKind::Prefix, "")));
+        let folder = StringPattern::new(StringKind::Subpath, b"/a//", false);
+        assert_eq!(folder, Ok(pattern(StringKind::Subpath, "/a")));
         assert_eq!(StringPattern::new(StringKind::Subpath, b"", false), Err(PatternError::EmptySubpath));
     }
 

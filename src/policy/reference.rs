@@ -32,25 +32,25 @@ pub struct Decision<'r> {
 }
 
 /// The rules of a profile, ready to be asked.
-pub struct Reference<'r> {
-    rules: &'r Rules,
+pub struct Reference {
+    rules: Rules,
     table: Vec<OperationRules>,
     implicit: Vec<(OperationId, Test)>,
 }
 
-impl<'r> Reference<'r> {
+impl Reference {
     /// Sorts the rules by operation once.
     #[must_use]
-    pub fn new(rules: &'r Rules) -> Self {
+    pub fn new(rules: Rules) -> Self {
         // What the compiler adds is data: both readings take it from the grammar.
         let table = rules.by_operation();
-        let implicit = super::build::implicit_tests(rules, &table);
+        let implicit = super::build::implicit_tests(&rules, &table);
         Self { rules, table, implicit }
     }
 
     /// Which rule decides a request.
     #[must_use]
-    pub fn decide(&self, request: &Request) -> Decision<'r> {
+    pub fn decide(&self, request: &Request) -> Decision<'_> {
         let mut operation = request.operation;
         loop {
             let asked = |test: &Test| self.test(test, request, &mut None);

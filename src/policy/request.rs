@@ -121,7 +121,10 @@ impl Request {
             },
             FilterKind::Bitfield | FilterKind::Enum | FilterKind::Integer => {
                 let number = filter.values.get(value).copied().or_else(|| number(value));
-                self.add_number(filter.id, number.ok_or_else(|| bad("a number of 16 bits or a name that the filter has"))?);
+                self.add_number(
+                    filter.id,
+                    number.ok_or_else(|| bad("a number of 16 bits or a name that the filter has"))?,
+                );
             }
             FilterKind::String | FilterKind::Pattern | FilterKind::Path | FilterKind::StateFlag => {
                 self.add_text(release, filter.id, value.as_bytes());

@@ -40,9 +40,8 @@ pub struct Address {
 }
 
 /// The protocol names and their numbers (LANGUAGE.md §5.2).
-pub const PROTOCOLS: [(&str, u8); 9] = [
-    ("ip", 3), ("ip4", 1), ("ip6", 2), ("tcp", 7), ("tcp4", 5), ("tcp6", 6), ("udp", 11), ("udp4", 9), ("udp6", 10),
-];
+pub const PROTOCOLS: [(&str, u8); 9] =
+    [("ip", 3), ("ip4", 1), ("ip6", 2), ("tcp", 7), ("tcp4", 5), ("tcp6", 6), ("udp", 11), ("udp4", 9), ("udp6", 10)];
 
 impl Address {
     /// Whether traffic of `other`'s kind is covered: `ip` covers everything, `tcp4` only itself.
@@ -230,7 +229,9 @@ impl Rules {
                     Some(TerminalDefault::Allow) => Tail::Table(Action::Allow),
                     Some(TerminalDefault::Deny) => Tail::Table(Action::Deny),
                     None if operation.allowed_in.contains(&self.version) => Tail::Table(Action::Allow),
-                    None => Tail::Parent(self.release.parent(OperationId(operation.id)).unwrap_or(OperationId::DEFAULT)),
+                    None => {
+                        Tail::Parent(self.release.parent(OperationId(operation.id)).unwrap_or(OperationId::DEFAULT))
+                    }
                 };
                 OperationRules { filtered: Vec::new(), tail }
             })

@@ -66,7 +66,11 @@ pub fn explain<'g>(graph: &'g Graph, request: &Request) -> Result<Verdict<'g>, V
     Ok(Verdict { terminal, node, consulted })
 }
 
-fn walk<'g>(graph: &'g Graph, request: &Request, mut record: impl FnMut(Consulted<'g>)) -> Result<(&'g Terminal, NodeId), VerdictError> {
+fn walk<'g>(
+    graph: &'g Graph,
+    request: &Request,
+    mut record: impl FnMut(Consulted<'g>),
+) -> Result<(&'g Terminal, NodeId), VerdictError> {
     let name = |operation: OperationId| graph.release.operation_name(operation).into_owned();
     let mut id = graph.entry(request.operation).ok_or_else(|| VerdictError::NoEntry(name(request.operation)))?;
     let mut loaded: Option<&Entitlement> = None;
@@ -97,7 +101,10 @@ fn ask<'r>(graph: &Graph, test: &Test, request: &'r Request, loaded: &mut Option
         let holds = match (&test.argument, fact) {
             (Argument::Number(wanted), Fact::Number(number)) => {
                 // A bit field asks for bits, everything else for the number.
-                let bits = graph.release.filter(test.filter).is_some_and(|filter| filter.kind == crate::vocabulary::FilterKind::Bitfield);
+                let bits = graph
+                    .release
+                    .filter(test.filter)
+                    .is_some_and(|filter| filter.kind == crate::vocabulary::FilterKind::Bitfield);
                 if bits { number & wanted != 0 || wanted == number } else { wanted == number }
             }
             (Argument::Numbers(set), Fact::Number(number)) => set.binary_search(number).is_ok(),
@@ -117,7 +124,12 @@ fn ask<'r>(graph: &Graph, test: &Test, request: &'r Request, loaded: &mut Option
 
 /// The entitlement filters (LANGUAGE.md §4.5): a loader is true if the process has the
 /// entitlement, and the tests behind it ask about that one.
-fn entitlement<'r>(name: &str, argument: &Argument, request: &'r Request, loaded: &mut Option<&'r Entitlement>) -> bool {
+fn entitlement<'r>(
+    name: &str,
+    argument: &Argument,
+    request: &'r Request,
+    loaded: &mut Option<&'r Entitlement>,
+) -> bool {
     match (name, argument) {
         ("%entitlement-load", Argument::Text(key)) => {
             *loaded = request.entitlement(key);

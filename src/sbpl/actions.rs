@@ -32,17 +32,36 @@ pub(super) fn procedures() -> Vec<Native<Sbpl>> {
         Native { names: &["trace"], least: 1, most: Some(1), run: trace },
         Native { names: &["disable-callouts"], least: 0, most: Some(0), run: |machine, _| flag(machine, 1) },
         Native { names: &["disable-full-symbolication"], least: 0, most: Some(0), run: |machine, _| flag(machine, 2) },
-        Native { names: &["eliminate-duplicate-rules"], least: 0, most: None, run: |_, _| Ok(Step::Return(Value::Bool(true))) },
-        Native { names: &["sbpl-filter?"], least: 1, most: Some(1), run: |_, call| is(&call, |object| matches!(object, Object::Filter(_))) },
-        Native { names: &["sbpl-operation?"], least: 1, most: Some(1), run: |_, call| {
-            is(&call, |object| matches!(object, Object::Operation(_) | Object::NoOperation))
-        } },
-        Native { names: &["sbpl-modifier?"], least: 1, most: Some(1), run: |_, call| {
-            is(&call, |object| matches!(object, Object::Modifier(_) | Object::NoModifier))
-        } },
-        Native { names: &["sbpl-message-filter?"], least: 1, most: Some(1), run: |_, call| {
-            is(&call, |object| matches!(object, Object::MessageFilter(_)))
-        } },
+        Native {
+            names: &["eliminate-duplicate-rules"],
+            least: 0,
+            most: None,
+            run: |_, _| Ok(Step::Return(Value::Bool(true))),
+        },
+        Native {
+            names: &["sbpl-filter?"],
+            least: 1,
+            most: Some(1),
+            run: |_, call| is(&call, |object| matches!(object, Object::Filter(_))),
+        },
+        Native {
+            names: &["sbpl-operation?"],
+            least: 1,
+            most: Some(1),
+            run: |_, call| is(&call, |object| matches!(object, Object::Operation(_) | Object::NoOperation)),
+        },
+        Native {
+            names: &["sbpl-modifier?"],
+            least: 1,
+            most: Some(1),
+            run: |_, call| is(&call, |object| matches!(object, Object::Modifier(_) | Object::NoModifier)),
+        },
+        Native {
+            names: &["sbpl-message-filter?"],
+            least: 1,
+            most: Some(1),
+            run: |_, call| is(&call, |object| matches!(object, Object::MessageFilter(_))),
+        },
     ]
 }
 
@@ -239,7 +258,12 @@ fn check_modifiers(machine: &SbplMachine, parts: &Parts, action: Action, at: Opt
 }
 
 /// `(apply-message-filter RULE…)`: the rules inside go to a collector of their own.
-fn message_filter(machine: &mut SbplMachine, form: &Rc<Pair>, environment: &Rc<Environment>, at: Option<Span>) -> Outcome {
+fn message_filter(
+    machine: &mut SbplMachine,
+    form: &Rc<Pair>,
+    environment: &Rc<Environment>,
+    at: Option<Span>,
+) -> Outcome {
     struct Collected(usize, usize);
     impl HostFrame<Sbpl> for Collected {
         fn resume(&self, machine: &mut SbplMachine, _: Value) -> Outcome {
@@ -257,7 +281,12 @@ fn message_filter(machine: &mut SbplMachine, form: &Rc<Pair>, environment: &Rc<E
 
 /// `(with-filter F RULE…)` and its two siblings (LANGUAGE.md §4.3). The added value is evaluated
 /// once; the original evaluates it again for each rule, which differs only for effects in it.
-fn with_context(machine: &mut SbplMachine, form: &Rc<Pair>, environment: &Rc<Environment>, at: Option<Span>) -> Outcome {
+fn with_context(
+    machine: &mut SbplMachine,
+    form: &Rc<Pair>,
+    environment: &Rc<Environment>,
+    at: Option<Span>,
+) -> Outcome {
     struct Enter {
         kind: String,
         body: Value,

@@ -4,8 +4,9 @@
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::host::{Sbpl, SbplMachine};
+use super::reader::ReadError;
 use super::scheme::{Error, ErrorKind};
-use super::source::Span;
+use super::source::{Sources, Span};
 use crate::policy::rules::{Place, Via};
 
 /// How bad it is.
@@ -78,10 +79,18 @@ impl Diagnostic {
         Self { severity, code, message, place, help: None, via: Vec::new(), excerpt: None }
     }
 
+    /// The diagnostic of a text that cannot be read.
+    #[must_use]
+    pub fn of_read_error(sources: &Sources, error: &ReadError) -> Self {
+        let mut diagnostic = Self::error("syntax", error.kind.to_string(), sources.name(error.span.source));
+        diagnostic.set_place(sources, error.span);
+        diagnostic
+    }
+
     /// Gives it a place in a text.
-    pub(super) fn locate(&mut self, machine: &SbplMachine, at: Span) {
-        self.place = Sbpl::place(machine, at);
-        self.excerpt = excerpt(machine, at);
+    pub(super) fn set_place(&mut self, sources: &Sources, at: Span) {
+        self.place = place(sources, at);
+        self.excerpt = excerpt(sources, at);
     }
 
     /// For people: message, source line, caret, trail. `styled` adds colours.
@@ -146,7 +155,7 @@ pub(super) fn of_error(machine: &mut SbplMachine, error: &Error) -> Diagnostic {
     let name = machine.sources.name(machine.host.main).to_owned();
     let mut diagnostic = Diagnostic::error(code, error.message.clone(), &name);
     if let Some(at) = error.at {
-        diagnostic.locate(machine, at);
+        diagnostic.set_place(&machine.sources, at);
     }
     diagnostic.via = Sbpl::via(machine, error.trail.as_ref());
     diagnostic.help = error.unbound.as_deref().and_then(|name| suggestion(machine, name));
@@ -161,10 +170,23 @@ fn suggestion(machine: &SbplMachine, name: &str) -> Option<String> {
         return Some(format!("the operation is called '{starred}'"));
     }
     let operations = release.operations().iter().map(|operation| operation.name.as_str());
-    let functions = release.filters().iter().flat_map(|filter| filter.functions.iter().map(|function| function.name.as_str()));
+    let functions =
+        release.filters().iter().flat_map(|filter| filter.functions.iter().map(|function| function.name.as_str()));
     let constants = release.filters().iter().flat_map(|filter| filter.values.keys().map(String::as_str));
     let modifiers = release.modifiers().iter().map(|modifier| modifier.name.as_str());
-    let forms = ["allow", "deny", "version", "import", "param", "with", "require-all", "require-any", "require-not", "define", "string-append"];
+    let forms = [
+        "allow",
+        "deny",
+        "version",
+        "import",
+        "param",
+        "with",
+        "require-all",
+        "require-any",
+        "require-not",
+        "define",
+        "string-append",
+    ];
     let limit = (name.len() / 3).clamp(1, 3);
     operations
         .chain(functions)
@@ -193,9 +215,15 @@ fn distance(a: &[u8], b: &[u8]) -> usize {
     row[b.len()]
 }
 
+/// A span as file, line and column.
+pub(super) fn place(sources: &Sources, at: Span) -> Place {
+    let position = sources.line_column(at);
+    Place { file: sources.name(at.source).to_owned(), line: position.line, column: position.column }
+}
+
 /// The first line of a span, cut to a bounded length around the marked bytes.
-fn excerpt(machine: &SbplMachine, at: Span) -> Option<Excerpt> {
-    let source = machine.sources.get(at.source)?;
+fn excerpt(sources: &Sources, at: Span) -> Option<Excerpt> {
+    let source = sources.get(at.source)?;
     let bytes: &[u8] = &source.text;
     let start = (at.start as usize).min(bytes.len());
     let line_start = bytes[..start].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
@@ -206,6 +234,6 @@ fn excerpt(machine: &SbplMachine, at: Span) -> Option<Excerpt> {
     let text = |range: &[u8]| String::from_utf8_lossy(range).replace('\r', " ");
     let (before, marked, after) = (text(&bytes[from..start]), text(&bytes[start..end]), text(&bytes[end..to]));
     let marked_range = before.len()..(before.len() + marked.len());
-    let first_line = machine.sources.line_column(at).line as usize;
+    let first_line = sources.line_column(at).line as usize;
     Some(Excerpt { text: format!("{before}{marked}{after}"), first_line, marked: marked_range })
 }

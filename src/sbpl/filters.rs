@@ -1,8 +1,8 @@
 //! In: evaluated arguments of filter functions. Out: filters. Never: rules, or what a filter
 //! matches.
 
-use super::host::SbplMachine;
 use super::host::Sbpl;
+use super::host::SbplMachine;
 use super::objects::{FilterValue, Object};
 use super::scheme::{Call, Error, Native, Step, Value};
 use super::source::Span;
@@ -25,10 +25,18 @@ pub(super) fn procedures() -> Vec<Native<Sbpl>> {
         Native { names: &["path-ancestors"], least: 1, most: None, run: path_ancestors },
         Native { names: &["regex-quote"], least: 1, most: Some(1), run: regex_quote },
         Native { names: &["_IO"], least: 2, most: Some(2), run: io_command },
-        Native { names: &["tty"], least: 0, most: Some(0), run: |machine, call| named(machine, &call, "vnode-type", "TTY") },
-        Native { names: &["debug-mode"], least: 0, most: Some(0), run: |machine, call| {
-            named(machine, &call, "system-attribute", "sandbox-debug-mode")
-        } },
+        Native {
+            names: &["tty"],
+            least: 0,
+            most: Some(0),
+            run: |machine, call| named(machine, &call, "vnode-type", "TTY"),
+        },
+        Native {
+            names: &["debug-mode"],
+            least: 0,
+            most: Some(0),
+            run: |machine, call| named(machine, &call, "system-attribute", "sandbox-debug-mode"),
+        },
     ]
 }
 
@@ -169,7 +177,8 @@ impl Making<'_> {
         let list = self.arguments.iter().map(|argument| {
             let Value::String(text) = argument else { return Err(self.wrong_type("pattern", argument)) };
             let text = text.bytes.borrow().clone();
-            let expression = regex::parse(&text).map_err(|error| self.error(format!("invalid regular expression: {error}")))?;
+            let expression =
+                regex::parse(&text).map_err(|error| self.error(format!("invalid regular expression: {error}")))?;
             Ok((text, expression))
         });
         let list = list.collect::<Result<Vec<_>, _>>()?;
@@ -201,9 +210,8 @@ impl Making<'_> {
 
     fn host_and_port(&self, text: &str) -> Result<(bool, u16), Error> {
         // The port is what stands behind the last colon, so that "::1" fails by its host.
-        let (host, port) = text
-            .rsplit_once(':')
-            .ok_or_else(|| self.error(format!("port missing in network address: {text}")))?;
+        let (host, port) =
+            text.rsplit_once(':').ok_or_else(|| self.error(format!("port missing in network address: {text}")))?;
         let localhost = match host {
             "*" => false,
             "localhost" => true,
@@ -226,7 +234,8 @@ impl Making<'_> {
                 _ => Err(self.wrong_type("filter", argument)),
             },
             None => {
-                let root = StringPattern::new(StringKind::Subpath, b"/", false).map_err(|error| self.error(error.to_string()))?;
+                let root = StringPattern::new(StringKind::Subpath, b"/", false)
+                    .map_err(|error| self.error(error.to_string()))?;
                 done(FilterValue::test(Test { filter: FilterId(1), argument: Argument::Pattern(root) }))
             }
         }
@@ -268,7 +277,9 @@ fn require_entitlement(machine: &mut SbplMachine, call: Call<'_>) -> Outcome {
 fn entitlement_value(machine: &mut SbplMachine, call: Call<'_>) -> Outcome {
     let variables = machine.host.has_pattern_variables();
     done(match call.argument(0) {
-        Value::Bool(value) => entitlement_test(machine, "%entitlement-boolean", Argument::Number(u16::from(*value)), call.at)?,
+        Value::Bool(value) => {
+            entitlement_test(machine, "%entitlement-boolean", Argument::Number(u16::from(*value)), call.at)?
+        }
         Value::String(text) => {
             let pattern = StringPattern::new(StringKind::Literal, &text.bytes.borrow(), variables)
                 .map_err(|error| Error::new(error.to_string(), call.at))?;
@@ -282,8 +293,8 @@ fn entitlement_value_regex(machine: &mut SbplMachine, call: Call<'_>) -> Outcome
     let Some(text) = call.argument(0).bytes() else {
         return Err(Error::new("entitlement-value-regex argument must be string", call.at));
     };
-    let expression = regex::parse(&text)
-        .map_err(|error| Error::new(format!("invalid regular expression: {error}"), call.at))?;
+    let expression =
+        regex::parse(&text).map_err(|error| Error::new(format!("invalid regular expression: {error}"), call.at))?;
     done(entitlement_test(machine, "%entitlement-string", Argument::Regexes(vec![(text, expression)]), call.at)?)
 }
 

@@ -4,12 +4,12 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::diagnostics::Diagnostic;
+use super::diagnostics::{Diagnostic, place};
 use super::objects::{FilterValue, Object};
 use super::scheme::{Error, Foreign, Host, Machine, Step, Symbol, Trail, TrailKind, Value};
 use super::source::{SourceId, Span};
 use super::{Options, actions, filters, imports};
-use crate::policy::rules::{Modifier, Origin, PROTOCOLS, Place, Rule, Rules, Via};
+use crate::policy::rules::{Modifier, Origin, PROTOCOLS, Rule, Rules, Via};
 use crate::vocabulary::{OperationId, Release};
 
 pub(super) type SbplMachine = Machine<Sbpl>;
@@ -112,7 +112,9 @@ impl Sbpl {
                 return Some(Object::ModifierName(modifier.id).value());
             }
         }
-        if let Some(place) = release.deprecated_modifiers().iter().position(|entry| entry.name == name && self.knows(&entry.versions)) {
+        if let Some(place) =
+            release.deprecated_modifiers().iter().position(|entry| entry.name == name && self.knows(&entry.versions))
+        {
             return Some(Object::DeprecatedName(place).value());
         }
         if let Some((_, number)) = PROTOCOLS.iter().find(|(protocol, _)| *protocol == name) {
@@ -126,12 +128,6 @@ impl Sbpl {
             return Some(Object::NoOperation.value());
         }
         (matches!(name, "unix" | "unix-socket")).then(|| Object::UnixSocket.value())
-    }
-
-    /// The place of a form, for the user.
-    pub fn place(machine: &SbplMachine, at: Span) -> Place {
-        let position = machine.sources.line_column(at);
-        Place { file: machine.sources.name(at.source).to_owned(), line: position.line, column: position.column }
     }
 
     /// The provenance of a rule: place, text, and the imports and macros that led there.
@@ -151,7 +147,11 @@ impl Sbpl {
             return origin.clone();
         }
         let text = String::from_utf8_lossy(machine.sources.text(at)).into_owned();
-        let origin = Arc::new(Origin { place: Some(Self::place(machine, at)), text, via: Self::via(machine, trail.as_ref()) });
+        let origin = Arc::new(Origin {
+            place: Some(place(&machine.sources, at)),
+            text,
+            via: Self::via(machine, trail.as_ref()),
+        });
         machine.host.last_origin = Some((at, trail, origin.clone()));
         origin
     }
@@ -166,7 +166,7 @@ impl Sbpl {
                 TrailKind::Macro(name) => format!("macro {name}"),
             };
             if let Some(at) = current.at {
-                via.push(Via { what, place: Self::place(machine, at) });
+                via.push(Via { what, place: place(&machine.sources, at) });
             }
             step = current.parent.as_ref();
         }
@@ -186,7 +186,12 @@ impl Host for Sbpl {
         }
     }
 
-    fn call(machine: &mut SbplMachine, object: &Rc<dyn Foreign>, arguments: Vec<Value>, at: Option<Span>) -> Result<Step, Error> {
+    fn call(
+        machine: &mut SbplMachine,
+        object: &Rc<dyn Foreign>,
+        arguments: Vec<Value>,
+        at: Option<Span>,
+    ) -> Result<Step, Error> {
         match object.as_any().downcast_ref() {
             Some(Object::Function(filter, place)) => filters::call(machine, *filter, *place, &arguments, at),
             _ => Err(Error::new("illegal function", at)),

@@ -76,11 +76,9 @@ fn json_value(value: &serde_json::Value) -> Value {
     match value {
         serde_json::Value::Null => Value::Nil,
         serde_json::Value::Bool(value) => Value::Bool(*value),
-        serde_json::Value::Number(number) => number
-            .as_i64()
-            .map(Value::Integer)
-            .or_else(|| number.as_f64().map(Value::Real))
-            .unwrap_or_default(),
+        serde_json::Value::Number(number) => {
+            number.as_i64().map(Value::Integer).or_else(|| number.as_f64().map(Value::Real)).unwrap_or_default()
+        }
         serde_json::Value::String(text) => Value::literal(text.as_bytes().to_vec()),
         serde_json::Value::Array(items) => Value::list(items.iter().map(json_value).collect()),
         serde_json::Value::Object(entries) => Value::list(
@@ -125,7 +123,7 @@ fn import(machine: &mut SbplMachine, call: Call<'_>) -> Result<Step, Error> {
             if !machine.host.notes.iter().any(|note| note.message == message) {
                 let mut note = Diagnostic::note("stand-in", message, machine.sources.name(machine.host.main));
                 if let Some(at) = call.at {
-                    note.locate(machine, at);
+                    note.set_place(&machine.sources, at);
                 }
                 machine.host.notes.push(note);
             }

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 pub use diagnostics::{Diagnostic, Severity};
 pub use imports::{MAX_FILE, StandIn, read_limited, stand_ins};
 pub use scheme::Budget;
-pub use write::write_rules;
+pub use write::{rules_json, write_rules};
 
 use crate::policy::rules::Rules;
 use crate::vocabulary::Release;
@@ -85,7 +85,11 @@ pub struct Evaluated {
 /// `(version …)` is one.
 pub fn evaluate(name: &str, text: &[u8], options: &Options) -> Result<Evaluated, Box<Diagnostic>> {
     if text.len() > MAX_TEXT {
-        return Err(Box::new(Diagnostic::error("profile", format!("profile of {} bytes is too long", text.len()), name)));
+        return Err(Box::new(Diagnostic::error(
+            "profile",
+            format!("profile of {} bytes is too long", text.len()),
+            name,
+        )));
     }
     let mut sources = Sources::default();
     let main = sources.add(name.to_owned(), text);

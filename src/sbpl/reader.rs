@@ -84,8 +84,7 @@ fn ends_atom(byte: u8) -> bool {
 fn skip_blank(input: Input<'_>) -> Input<'_> {
     let space = || value((), take_while1(is_space));
     let comment = || value((), (alt((tag(&b";"[..]), tag(&b"#!"[..]))), take_till(|b| b == b'\n')));
-    let parsed: IResult<Input<'_>, Input<'_>> =
-        recognize(many0_count(alt((space(), comment())))).parse(input);
+    let parsed: IResult<Input<'_>, Input<'_>> = recognize(many0_count(alt((space(), comment())))).parse(input);
     parsed.map_or(input, |(rest, _)| rest)
 }
 
@@ -124,9 +123,7 @@ fn push<'a>(out: &mut Vec<u8>, byte: u8, rest: Input<'a>) -> Input<'a> {
 
 /// Digits as one byte; three octal digits wrap as in C.
 fn number_byte(digits: &[u8], radix: u32) -> u8 {
-    let number = digits.iter().fold(0u32, |sum, digit| {
-        sum * radix + char::from(*digit).to_digit(radix).unwrap_or(0)
-    });
+    let number = digits.iter().fold(0u32, |sum, digit| sum * radix + char::from(*digit).to_digit(radix).unwrap_or(0));
     (number & 0xff) as u8
 }
 
@@ -216,9 +213,7 @@ fn token<'a>(input: Input<'a>, symbols: &mut Symbols) -> Result<(Input<'a>, Toke
             .map_err(|_| ReadErrorKind::String),
         [b'#', b'\\', rest @ ..] => {
             // The first byte belongs to the character whatever it is: `#\(`, `#\;`.
-            let named = |input| -> IResult<Input<'_>, Input<'_>> {
-                recognize((take(1usize), atom)).parse(input)
-            };
+            let named = |input| -> IResult<Input<'_>, Input<'_>> { recognize((take(1usize), atom)).parse(input) };
             let (rest, text) = named(rest).map_err(|_| ReadErrorKind::Sharp)?;
             let byte = character(text).ok_or(ReadErrorKind::Sharp)?;
             Ok((rest, Token::Datum(Value::Character(byte))))
@@ -230,8 +225,7 @@ fn token<'a>(input: Input<'a>, symbols: &mut Symbols) -> Result<(Input<'a>, Toke
         _ => {
             let parsed: IResult<Input<'_>, Input<'_>> = atom(input);
             let (rest, text) = parsed.map_err(|_| ReadErrorKind::Token)?;
-            let datum = number(text)
-                .unwrap_or_else(|| Value::Symbol(symbols.intern(&String::from_utf8_lossy(text))));
+            let datum = number(text).unwrap_or_else(|| Value::Symbol(symbols.intern(&String::from_utf8_lossy(text))));
             Ok((rest, Token::Datum(datum)))
         }
     }
@@ -373,10 +367,19 @@ mod tests {
     #[test]
     fn atoms_and_lists() {
         let read = |text: &str| read_all(text).unwrap_or_else(|e| vec![e]).join(" | ");
-        assert_eq!(read("(a . b) 'x `(a ,b ,@c) #(1 2)"), "(a . b) | (quote x) | (quasiquote (a (unquote b) (unquote-splicing c))) | #(1 2)");
-        assert_eq!(read("-12 .5 1e3 #o0004 #xff 1.2.3 127.0.0.1:80 - ..."), "-12 | 0.5 | 1000.0 | 4 | 255 | 1.2.3 | 127.0.0.1:80 | - | ...");
+        assert_eq!(
+            read("(a . b) 'x `(a ,b ,@c) #(1 2)"),
+            "(a . b) | (quote x) | (quasiquote (a (unquote b) (unquote-splicing c))) | #(1 2)"
+        );
+        assert_eq!(
+            read("-12 .5 1e3 #o0004 #xff 1.2.3 127.0.0.1:80 - ..."),
+            "-12 | 0.5 | 1000.0 | 4 | 255 | 1.2.3 | 127.0.0.1:80 | - | ..."
+        );
         assert_eq!(read(r#""a\x41\101\.\\" #"^/a\.b$""#), r#""aAA.\\" | "^/a\\.b$""#);
-        assert_eq!(read("a\"b filter' #t #\\( #\\space ; note\n#! more\nz"), "a\"b | filter' | #t | #\\( | #\\space | z");
+        assert_eq!(
+            read("a\"b filter' #t #\\( #\\space ; note\n#! more\nz"),
+            "a\"b | filter' | #t | #\\( | #\\space | z"
+        );
     }
 
     #[test]

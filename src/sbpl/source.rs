@@ -51,9 +51,7 @@ impl Sources {
     pub fn add(&mut self, name: String, text: &[u8]) -> SourceId {
         let text: Rc<[u8]> = text.get(..MAX_TEXT).unwrap_or(text).into();
         let mut line_starts = vec![0];
-        line_starts.extend(
-            text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| offset(at + 1)),
-        );
+        line_starts.extend(text.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(at, _)| offset(at + 1)));
         let id = SourceId(offset(self.list.len()));
         self.list.push(Source { name, text, line_starts });
         id

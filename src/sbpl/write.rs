@@ -3,9 +3,9 @@
 
 use std::fmt::Write as _;
 
-use super::scheme::print::quoted;
 use crate::pattern::{Part, StringKind, StringPattern};
 use crate::policy::rules::{Argument, Filter, Modifier, ModifierArgument, PROTOCOLS, Rule, Rules, Test};
+use crate::sbpl_text::quoted;
 use crate::vocabulary::{FilterId, FilterKind, MatchKind, Release};
 
 /// The whole profile: version, then each rule in order.
@@ -77,15 +77,7 @@ pub fn write_filter(release: &Release, filter: &Filter) -> String {
 
 /// The function of a filter that compares in this way.
 fn function(release: &Release, filter: FilterId, matching: MatchKind) -> String {
-    // Aliases such as `literal` for `path` are what people write; they come first where they are
-    // good in every version.
-    let preferred = ["literal", "prefix", "regex"];
-    let functions = release.filter(filter).map(|entry| entry.functions.as_slice()).unwrap_or_default();
-    let fitting = || functions.iter().filter(|function| function.matching == matching && function.versions.is_empty());
-    fitting()
-        .find(|function| preferred.contains(&function.name.as_str()))
-        .or_else(|| fitting().next())
-        .map_or_else(|| release.filter_name(filter).into_owned(), |function| function.name.clone())
+    release.preferred_function(filter, matching).map_or_else(|| release.filter_name(filter).into_owned(), str::to_owned)
 }
 
 fn write_test(release: &Release, test: &Test) -> String {
@@ -108,6 +100,14 @@ fn write_test(release: &Release, test: &Test) -> String {
         Argument::Text(text) | Argument::StateFlag(text) => {
             format!("({} {})", function(release, id, MatchKind::Value), quoted(text))
         }
+        // Everything, of a filter that knows subpaths.
+        Argument::Pattern(pattern)
+            if pattern.kind == StringKind::Prefix
+                && pattern.text() == Some(b"")
+                && entry.is_some_and(|entry| entry.kind == FilterKind::Path) =>
+        {
+            format!("({} \"/\")", function(release, id, MatchKind::Subpath))
+        }
         Argument::Pattern(pattern) => {
             let matching = match pattern.kind {
                 StringKind::Literal => MatchKind::Literal,
@@ -127,7 +127,8 @@ fn write_test(release: &Release, test: &Test) -> String {
             format!("({}{})", function(release, id, MatchKind::Regex), items.collect::<String>())
         }
         Argument::Address(address) => {
-            let protocol = PROTOCOLS.iter().find(|(_, number)| *number == address.protocol).map_or("ip", |(name, _)| name);
+            let protocol =
+                PROTOCOLS.iter().find(|(_, number)| *number == address.protocol).map_or("ip", |(name, _)| name);
             let host = if address.localhost { "localhost" } else { "*" };
             let port = if address.port == 0 { "*".to_owned() } else { address.port.to_string() };
             format!("({} {protocol} \"{host}:{port}\")", function(release, id, MatchKind::Address))
@@ -135,7 +136,7 @@ fn write_test(release: &Release, test: &Test) -> String {
     }
 }
 
-/// The text that gives this pattern again; the subpath of everything is written as a slash.
+/// The text that gives this pattern again.
 fn pattern_text(pattern: &StringPattern) -> Vec<u8> {
     let mut text = Vec::new();
     for part in &pattern.parts {
@@ -144,8 +145,44 @@ fn pattern_text(pattern: &StringPattern) -> Vec<u8> {
             Part::Variable(name) => text.extend_from_slice(format!("${{{name}}}").as_bytes()),
         }
     }
-    if text.is_empty() && pattern.kind == StringKind::Subpath {
-        text.push(b'/');
-    }
     text
+}
+
+/// The rules as JSON; keys as in CLI.md (`rules`). A filter is a tree of `{"all": […]}`,
+/// `{"any": […]}`, `{"not": …}` and `{"test": SBPL, "filter": NAME}`.
+#[must_use]
+pub fn rules_json(rules: &Rules) -> serde_json::Value {
+    rules.list.iter().map(|rule| rule_json(rules.release, rule)).collect()
+}
+
+fn rule_json(release: &Release, rule: &Rule) -> serde_json::Value {
+    let place = rule.origin.place.as_ref();
+    let via: Vec<_> = rule
+        .origin
+        .via
+        .iter()
+        .map(|via| serde_json::json!({"what": via.what, "file": via.place.file, "line": via.place.line, "column": via.place.column}))
+        .collect();
+    serde_json::json!({
+        "action": rule.action.name(),
+        "operations": rule.operations.iter().map(|operation| release.operation_name(*operation)).collect::<Vec<_>>(),
+        "filter": rule.filter.as_ref().map(|filter| filter_json(release, filter)),
+        "modifiers": rule.modifiers.iter().map(|modifier| write_modifier(release, modifier)).collect::<Vec<_>>(),
+        "file": place.map(|place| place.file.clone()),
+        "line": place.map(|place| place.line),
+        "column": place.map(|place| place.column),
+        "via": via,
+    })
+}
+
+fn filter_json(release: &Release, filter: &Filter) -> serde_json::Value {
+    let list = |list: &[std::sync::Arc<Filter>]| list.iter().map(|item| filter_json(release, item)).collect::<Vec<_>>();
+    match filter {
+        Filter::Test(test) => {
+            serde_json::json!({"test": write_test(release, test), "filter": release.filter_name(test.filter)})
+        }
+        Filter::All(items) => serde_json::json!({"all": list(items)}),
+        Filter::Any(items) => serde_json::json!({"any": list(items)}),
+        Filter::Not(inner) => serde_json::json!({"not": filter_json(release, inner)}),
+    }
 }

@@ -11,9 +11,9 @@ use serde::Deserialize;
 
 mod data;
 pub use data::{
-    Applies, ArgumentKind, Filter, FilterFunction, FilterKind, HeaderField, ImplicitNode,
-    ImplicitRule, Layout, MatchKind, Modifier, ModifierArgumentKind, NoOpOperations, Operation,
-    OperationAlias, Paths, TerminalDefault, VersionedName,
+    Applies, ArgumentKind, Filter, FilterFunction, FilterKind, HeaderField, ImplicitNode, ImplicitRule, Layout,
+    MatchKind, Modifier, ModifierArgumentKind, NoOpOperations, Operation, OperationAlias, Paths, TerminalDefault,
+    VersionedName,
 };
 
 include!(concat!(env!("OUT_DIR"), "/grammar.rs"));
@@ -100,14 +100,12 @@ impl Release {
         static CACHE: OnceLock<Vec<OnceLock<Result<Release, String>>>> = OnceLock::new();
         let slots = CACHE.get_or_init(|| GRAMMAR_FILES.iter().map(|_| OnceLock::new()).collect());
         let names = release_names();
-        let position = names.iter().position(|known| *known == name).ok_or_else(|| {
-            VocabularyError::UnknownRelease { name: name.to_owned(), known: names.join(", ") }
-        })?;
+        let position = names
+            .iter()
+            .position(|known| *known == name)
+            .ok_or_else(|| VocabularyError::UnknownRelease { name: name.to_owned(), known: names.join(", ") })?;
         let parsed = slots[position].get_or_init(|| Self::parse(GRAMMAR_FILES[position].1));
-        parsed.as_ref().map_err(|reason| VocabularyError::Broken {
-            name: name.to_owned(),
-            reason: reason.clone(),
-        })
+        parsed.as_ref().map_err(|reason| VocabularyError::Broken { name: name.to_owned(), reason: reason.clone() })
     }
 
     /// Reads one grammar file and checks what the other modules rely on: ids without gaps or
@@ -125,14 +123,17 @@ impl Release {
         }
         for operation in &data.operations {
             if operation.parent.is_some() == operation.terminal.is_some() {
-                return Err(format!("operation '{}' needs a parent or a terminal action, and not both", operation.name));
+                return Err(format!(
+                    "operation '{}' needs a parent or a terminal action, and not both",
+                    operation.name
+                ));
             }
             let mut seen = 0;
             let mut current = operation;
             while let Some(parent) = &current.parent {
-                let id = operation_names.get(parent).ok_or_else(|| {
-                    format!("operation '{}' has the unknown parent '{parent}'", current.name)
-                })?;
+                let id = operation_names
+                    .get(parent)
+                    .ok_or_else(|| format!("operation '{}' has the unknown parent '{parent}'", current.name))?;
                 current = &data.operations[id.index()];
                 seen += 1;
                 if seen > data.operations.len() {
@@ -165,9 +166,9 @@ impl Release {
                 }
             }
         }
-        if let Some(missing) = (1..=data.filters.len()).find(|id| {
-            u8::try_from(*id).map_or(true, |id| !filter_positions.contains_key(&FilterId(id)))
-        }) {
+        if let Some(missing) = (1..=data.filters.len())
+            .find(|id| u8::try_from(*id).map_or(true, |id| !filter_positions.contains_key(&FilterId(id))))
+        {
             return Err(format!("filter id {missing} is missing"));
         }
         let mut modifier_positions = HashMap::new();
@@ -303,8 +304,7 @@ impl Release {
     /// The name of an operation; `operation-N` for an id that the release does not have.
     #[must_use]
     pub fn operation_name(&self, id: OperationId) -> std::borrow::Cow<'_, str> {
-        self.operation_entry(id)
-            .map_or_else(|| format!("operation-{}", id.0).into(), |o| o.name.as_str().into())
+        self.operation_entry(id).map_or_else(|| format!("operation-{}", id.0).into(), |o| o.name.as_str().into())
     }
 
     /// The operation that an operation without rules of its own inherits from.
@@ -329,6 +329,18 @@ impl Release {
     #[must_use]
     pub fn filter_name(&self, id: FilterId) -> std::borrow::Cow<'_, str> {
         self.filter(id).map_or_else(|| format!("filter-{}", id.0).into(), |f| f.name.as_str().into())
+    }
+
+    /// The name that people write for a way of matching: `literal` and not `path`; one that every
+    /// SBPL version knows.
+    #[must_use]
+    pub fn preferred_function(&self, id: FilterId, matching: MatchKind) -> Option<&str> {
+        let functions = self.filter(id)?.functions.as_slice();
+        let fitting = || functions.iter().filter(|f| f.matching == matching && f.versions.is_empty());
+        fitting()
+            .find(|function| matches!(function.name.as_str(), "literal" | "prefix" | "regex"))
+            .or_else(|| fitting().next())
+            .map(|function| function.name.as_str())
     }
 
     /// Whether another filter refers to the value that this one loads.
@@ -386,10 +398,16 @@ mod tests {
             assert!(text.contains(from), "the test's own text is stale: {from}");
             Release::parse(&text.replacen(from, to, 1)).err().unwrap_or_default()
         };
-        assert!(broken(r#"{"id": 5, "name": "device-camera""#, r#"{"id": 6, "name": "device-camera""#).contains("expected 5"));
+        assert!(
+            broken(r#"{"id": 5, "name": "device-camera""#, r#"{"id": 6, "name": "device-camera""#)
+                .contains("expected 5")
+        );
         assert!(broken(r#""name": "device-camera""#, r#""name": "device-microphone""#).contains("twice"));
         assert!(broken(r#""parent": "device*""#, r#""parent": "devices""#).contains("unknown parent"));
-        assert!(broken(r#"{"id": 2, "name": "mount-relative-path""#, r#"{"id": 1, "name": "mount-relative-path""#).contains("repeated id"));
+        assert!(
+            broken(r#"{"id": 2, "name": "mount-relative-path""#, r#"{"id": 1, "name": "mount-relative-path""#)
+                .contains("repeated id")
+        );
     }
 
     #[test]

@@ -45,7 +45,9 @@ impl Expression {
     /// The same in ASCII lower case: for filters whose subject is folded. Chosen (LANGUAGE.md §5.1).
     #[must_use]
     pub fn folded(&self) -> Self {
-        let lower = |ranges: &Ranges| ranges.iter().map(|(low, high)| (low.to_ascii_lowercase(), high.to_ascii_lowercase())).collect();
+        let lower = |ranges: &Ranges| {
+            ranges.iter().map(|(low, high)| (low.to_ascii_lowercase(), high.to_ascii_lowercase())).collect()
+        };
         let all = |list: &[Self]| list.iter().map(Self::folded).collect();
         match self {
             Self::Byte(byte) => Self::Byte(byte.to_ascii_lowercase()),

@@ -114,7 +114,9 @@ impl Parser<'_> {
             self.position += 1;
             atom = match (mark, atom) {
                 (b'+', inner @ (Expression::Star(_) | Expression::Plus(_))) => inner,
-                (b'*', Expression::Star(inner) | Expression::Plus(inner) | Expression::Optional(inner)) => Expression::Star(inner),
+                (b'*', Expression::Star(inner) | Expression::Plus(inner) | Expression::Optional(inner)) => {
+                    Expression::Star(inner)
+                }
                 (b'+', Expression::Optional(inner)) => Expression::Star(inner),
                 (b'?', inner @ (Expression::Star(_) | Expression::Optional(_))) => inner,
                 (b'?', Expression::Plus(inner)) => Expression::Star(inner),
@@ -228,7 +230,19 @@ mod tests {
 
     #[test]
     fn refusals_name_the_offset() {
-        for (text, offset) in [("^/a(?:b)", 3), (r"^/\d+", 2), ("a{2}", 1), (r"(a)\1", 3), ("*a", 0), ("(a", 0), ("a)", 1), ("[a", 0), ("[[:alpha:]]", 1), ("[z-a]", 4), ("a\\", 1)] {
+        for (text, offset) in [
+            ("^/a(?:b)", 3),
+            (r"^/\d+", 2),
+            ("a{2}", 1),
+            (r"(a)\1", 3),
+            ("*a", 0),
+            ("(a", 0),
+            ("a)", 1),
+            ("[a", 0),
+            ("[[:alpha:]]", 1),
+            ("[z-a]", 4),
+            ("a\\", 1),
+        ] {
             assert_eq!(parse(text.as_bytes()).map_err(|e| e.offset), Err(offset), "{text}");
         }
         assert!(parse("(".repeat(10_000).as_bytes()).is_err());
@@ -236,7 +250,15 @@ mod tests {
 
     #[test]
     fn what_profiles_use() {
-        for text in [r"^/dev/bpf[0-9]+$", r"\.(aif|wav)$", r"^/private/var/folders/[^/]+/[^/]+/[^/]", "[]a-]", r"[a\]b]", "", "a||b"] {
+        for text in [
+            r"^/dev/bpf[0-9]+$",
+            r"\.(aif|wav)$",
+            r"^/private/var/folders/[^/]+/[^/]+/[^/]",
+            "[]a-]",
+            r"[a\]b]",
+            "",
+            "a||b",
+        ] {
             assert!(parse(text.as_bytes()).is_ok(), "{text}");
         }
     }

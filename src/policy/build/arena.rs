@@ -144,7 +144,9 @@ impl Known {
 fn excludes(a: &Argument, b: &Argument) -> bool {
     match (a, b) {
         (Argument::Number(a), Argument::Number(b)) => a != b,
-        (Argument::Number(one), Argument::Numbers(set)) | (Argument::Numbers(set), Argument::Number(one)) => !set.contains(one),
+        (Argument::Number(one), Argument::Numbers(set)) | (Argument::Numbers(set), Argument::Number(one)) => {
+            !set.contains(one)
+        }
         (Argument::Numbers(a), Argument::Numbers(b)) => !a.iter().any(|one| b.contains(one)),
         (Argument::Text(a), Argument::Text(b)) => a != b,
         (Argument::Pattern(a), Argument::Pattern(b)) => a.excludes(b),
@@ -229,7 +231,14 @@ impl Arena {
 
     /// The node of a test: edges that are decided already are threaded, a node with equal branches
     /// is its branch, an equal node is used again.
-    pub fn node(&mut self, test: TestId, matched: Id, unmatched: Id, known: &mut Known, conjunction: Option<u32>) -> Result<Id, BuildError> {
+    pub fn node(
+        &mut self,
+        test: TestId,
+        matched: Id,
+        unmatched: Id,
+        known: &mut Known,
+        conjunction: Option<u32>,
+    ) -> Result<Id, BuildError> {
         let (matched, unmatched) = self.thread(test, matched, unmatched, known);
         if matched == unmatched {
             return Ok(matched);

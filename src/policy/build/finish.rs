@@ -3,9 +3,9 @@
 
 use std::collections::HashMap;
 
+use crate::pattern::StringPattern;
 use crate::pattern::order::{tree_of, tree_with_variables};
 use crate::pattern::regex::Automaton;
-use crate::pattern::StringPattern;
 use crate::policy::graph::{self, Graph, Node, NodeId, Terminal};
 use crate::policy::rules::{self, Rules};
 

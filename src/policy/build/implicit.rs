@@ -62,7 +62,12 @@ pub(super) fn applicable(rules: &Rules, table: &[OperationRules]) -> Vec<Applica
 }
 
 /// Puts the rules that share nodes before the profile's rules of their operation.
-pub(super) fn add_shared(arena: &mut Arena, implicit: &[Applicable], operation: OperationId, mut root: Id) -> Result<Id, BuildError> {
+pub(super) fn add_shared(
+    arena: &mut Arena,
+    implicit: &[Applicable],
+    operation: OperationId,
+    mut root: Id,
+) -> Result<Id, BuildError> {
     for entry in implicit.iter().filter(|entry| entry.operation == operation) {
         let own = match entry.rule.node {
             ImplicitNode::Own => continue,

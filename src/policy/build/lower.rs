@@ -62,12 +62,22 @@ impl Lowering<'_> {
             (Filter::Not(inner), _) => self.filter(inner, !negated, yes, no, context),
             // NOT(OR(a, b)) is AND(NOT a, NOT b) (GRAPH.md R1).
             (Filter::All(list), false) | (Filter::Any(list), true) => self.chain(list, negated, true, yes, no, context),
-            (Filter::Any(list), false) | (Filter::All(list), true) => self.chain(list, negated, false, yes, no, context),
+            (Filter::Any(list), false) | (Filter::All(list), true) => {
+                self.chain(list, negated, false, yes, no, context)
+            }
         }
     }
 
     /// `all`: every item must hold, source order kept; else one of them.
-    fn chain(&mut self, list: &[Arc<Filter>], negated: bool, all: bool, yes: Id, no: Id, context: Context) -> Result<Id, BuildError> {
+    fn chain(
+        &mut self,
+        list: &[Arc<Filter>],
+        negated: bool,
+        all: bool,
+        yes: Id,
+        no: Id,
+        context: Context,
+    ) -> Result<Id, BuildError> {
         let inside = if all {
             let conjunction = match context.conjunction {
                 Some(outer) => Some(outer),

@@ -25,7 +25,8 @@ pub(super) fn adjacent_strings(arena: &mut Arena, roots: &[Id]) {
 
 fn partner(arena: &Arena, incoming: &[u32], index: usize) -> Option<(Vec<TestId>, Id)> {
     let BuildNode::Test { tests, matched, unmatched, .. } = &arena.nodes[index] else { return None };
-    let BuildNode::Test { tests: other, matched: other_matched, unmatched: next, .. } = &arena.nodes[unmatched.index()] else {
+    let BuildNode::Test { tests: other, matched: other_matched, unmatched: next, .. } = &arena.nodes[unmatched.index()]
+    else {
         return None;
     };
     let filter = |tests: &[TestId]| {

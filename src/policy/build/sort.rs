@@ -42,7 +42,9 @@ pub(super) fn conjunctions(arena: &mut Arena, roots: &[Id]) {
 /// The nodes that follow `head` in its conjunction, with the same way out.
 fn chain_from(arena: &Arena, incoming: &[u32], wanted: u32, head: Id) -> Vec<Id> {
     let edges = |id: Id| match &arena.nodes[id.index()] {
-        BuildNode::Test { matched, unmatched, conjunction, .. } if *conjunction == Some(wanted) => Some((*matched, *unmatched)),
+        BuildNode::Test { matched, unmatched, conjunction, .. } if *conjunction == Some(wanted) => {
+            Some((*matched, *unmatched))
+        }
         _ => None,
     };
     let mut chain = vec![head];

@@ -5,98 +5,12 @@ use std::rc::Rc;
 
 use super::super::reader::{ReadError, read_form};
 use super::super::source::{SourceId, Sources, Span};
+use super::call::Call;
+use super::error::{Budget, Error, ErrorKind, MAX_TRAIL, Trail, TrailKind};
+use super::frame::{Frame, FrameOf, HostFrame, Link, Stack};
 use super::procedures::{self, Native};
 use super::syntax::{self, Syntax};
 use super::value::{Closure, Environment, Foreign, Pair, Symbol, Symbols, Value};
-
-/// How much a program may use before it is stopped.
-#[derive(Clone, Copy, Debug)]
-pub struct Budget {
-    /// Evaluation steps.
-    pub steps: u64,
-    /// Frames that wait at one time: the depth of recursion that is no tail call.
-    pub depth: usize,
-    /// Bytes of strings, vectors and rules made in all.
-    pub bytes: u64,
-}
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self { steps: 20_000_000, depth: 1_000_000, bytes: 512 << 20 }
-    }
-}
-
-/// What kind of error ended an evaluation.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// The text could not be read.
-    Syntax,
-    /// The program is wrong: unbound variable, wrong type, `(error …)`.
-    Program,
-    /// The step, depth or memory budget ran out.
-    Budget,
-}
-
-/// An error in a program and where it happened.
-#[derive(Clone, Debug)]
-pub struct Error {
-    /// What kind.
-    pub kind: ErrorKind,
-    /// Text as in LANGUAGE.md §2.3.
-    pub message: String,
-    /// The form or symbol at fault.
-    pub at: Option<Span>,
-    /// The imports and macro calls that led there.
-    pub trail: Option<Rc<Trail>>,
-    /// An unbound name, for suggestions.
-    pub unbound: Option<String>,
-}
-
-impl Error {
-    /// An error of the program; the machine fills in the trail.
-    pub fn new(message: impl Into<String>, at: Option<Span>) -> Self {
-        Self { kind: ErrorKind::Program, message: message.into(), at, trail: None, unbound: None }
-    }
-
-    fn budget(message: impl Into<String>, at: Option<Span>) -> Self {
-        Self { kind: ErrorKind::Budget, ..Self::new(message, at) }
-    }
-
-    fn unbound(name: &Symbol, at: Option<Span>) -> Self {
-        Self { unbound: Some(name.name().to_owned()), ..Self::new(format!("unbound variable: {}", name.name()), at) }
-    }
-}
-
-/// One step of the way from the profile to a form: an import or a macro call.
-#[derive(Debug)]
-pub struct Trail {
-    /// Which of the two, and its name.
-    pub kind: TrailKind,
-    /// The form that imported or called.
-    pub at: Option<Span>,
-    /// The way to that form.
-    pub parent: Option<Rc<Trail>>,
-    depth: usize,
-}
-
-/// What led to a form.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum TrailKind {
-    /// `(import "name")`.
-    Import(String),
-    /// A call of the macro of this name.
-    Macro(String),
-}
-
-/// Longest trail that is kept; a macro that calls itself for ever keeps its outermost calls.
-const MAX_TRAIL: usize = 32;
-
-impl Drop for Trail {
-    fn drop(&mut self) {
-        // Bounded by MAX_TRAIL, so the recursion of a plain drop is harmless.
-        self.parent.take();
-    }
-}
 
 /// What the machine does next.
 pub enum Step {
@@ -122,16 +36,6 @@ pub enum Step {
     },
 }
 
-/// The arguments of a native procedure.
-pub struct Call<'a> {
-    /// Name of the procedure, for messages.
-    pub name: &'a str,
-    /// The arguments; their number is in the procedure's arity.
-    pub arguments: Vec<Value>,
-    /// The call.
-    pub at: Option<Span>,
-}
-
 /// What the machine asks its host.
 pub trait Host: Sized + 'static {
     /// The value of a name that no scope binds. It is asked once; the answer is bound.
@@ -153,99 +57,6 @@ pub trait Host: Sized + 'static {
 
     /// The host's own procedures.
     fn procedures() -> &'static [Native<Self>];
-}
-
-/// Something of the host that waits for a value. It may be resumed several times.
-pub trait HostFrame<H: Host> {
-    /// Goes on with the value.
-    ///
-    /// # Errors
-    /// What going on raises.
-    fn resume(&self, machine: &mut Machine<H>, value: Value) -> Result<Step, Error>;
-}
-
-/// What waits for a value.
-#[derive(Clone)]
-pub(super) enum Frame<F> {
-    /// Reads and evaluates the next form of a text.
-    Source { source: SourceId, position: u32, trail: Option<Rc<Trail>> },
-    /// The operator of a call is being evaluated.
-    Operator { form: Rc<Pair>, environment: Rc<Environment>, at: Option<Span> },
-    /// Arguments of a call are being evaluated; the first of `done` is the procedure.
-    Arguments { done: Vec<Value>, rest: Value, environment: Rc<Environment>, at: Option<Span> },
-    /// Forms to evaluate after this one.
-    Begin { rest: Value, environment: Rc<Environment>, at: Option<Span> },
-    /// The test of an `if`.
-    If { branches: Value, environment: Rc<Environment>, at: Option<Span> },
-    /// The test of a `when` (wanted true) or `unless`.
-    When { wanted: bool, body: Value, environment: Rc<Environment>, at: Option<Span> },
-    /// The closure of a `macro` definition.
-    DefineMacro { name: Symbol, environment: Rc<Environment>, at: Option<Span> },
-    /// The name that `defined?` asks about.
-    Defined { environment: Rc<Environment>, at: Option<Span> },
-    /// The head of a stream; holds the promise of its rest.
-    Stream(Value),
-    /// The value of a definition.
-    Define { name: Symbol, environment: Rc<Environment> },
-    /// The value of a `set!`.
-    Set { name: Symbol, environment: Rc<Environment>, at: Option<Span> },
-    /// The inits of a `let` of some kind.
-    Let(Rc<syntax::LetForm>, Vec<Value>, Rc<Environment>),
-    /// The test of a `cond` clause.
-    Cond { clauses: Value, environment: Rc<Environment>, at: Option<Span> },
-    /// The receiver of a `=>` clause.
-    Receiver { value: Value, at: Option<Span> },
-    /// The key of a `case`.
-    Case { clauses: Value, environment: Rc<Environment>, at: Option<Span> },
-    /// `and` (stops at false) or `or` (stops at true).
-    Logic { stop_at: bool, rest: Value, environment: Rc<Environment>, at: Option<Span> },
-    /// The expansion of a macro, to be evaluated.
-    Expansion { name: String, environment: Rc<Environment>, at: Option<Span> },
-    /// A macro's expansion is being evaluated; only there for the trail.
-    Marker,
-    /// The value of a promise.
-    Promise(Rc<super::value::Promise>),
-    /// `map`, `for-each` and their like.
-    Iterate(procedures::Iteration),
-    /// A frame of the host.
-    Host(F),
-}
-
-/// A frame of a machine with host `H`.
-pub(super) type FrameOf<H> = Frame<Rc<dyn HostFrame<H>>>;
-
-impl<H: Host> Clone for Link<H> {
-    fn clone(&self) -> Self {
-        Self { frame: self.frame.clone(), next: self.next.clone(), depth: self.depth, trail: self.trail.clone() }
-    }
-}
-
-struct Link<H: Host> {
-    frame: FrameOf<H>,
-    next: Stack<H>,
-    depth: usize,
-    trail: Option<Rc<Trail>>,
-}
-
-/// The frames that wait, innermost first.
-struct Stack<H: Host>(Option<Rc<Link<H>>>);
-
-impl<H: Host> Clone for Stack<H> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<H: Host> Drop for Stack<H> {
-    fn drop(&mut self) {
-        let mut next = self.0.take();
-        while let Some(link) = next {
-            match Rc::try_unwrap(link) {
-                Ok(mut link) => next = link.next.0.take(),
-                Err(_) => break,
-            }
-        }
-    }
 }
 
 /// A captured stack. Its type does not name the host, so values need not either.
@@ -407,7 +218,12 @@ impl<H: Host> Machine<H> {
     ///
     /// # Errors
     /// `unbound variable: NAME`.
-    pub(super) fn lookup(&mut self, name: &Symbol, environment: &Rc<Environment>, at: Option<Span>) -> Result<Value, Error> {
+    pub(super) fn lookup(
+        &mut self,
+        name: &Symbol,
+        environment: &Rc<Environment>,
+        at: Option<Span>,
+    ) -> Result<Value, Error> {
         self.find(name, environment).ok_or_else(|| Error::unbound(name, at))
     }
 
@@ -441,7 +257,10 @@ impl<H: Host> Machine<H> {
             self.steps += 1;
             if self.steps > self.budget.steps {
                 return Err(self.with_trail(Error::budget(
-                    format!("evaluation stopped after {} steps (endless loop?); --steps raises the limit", self.budget.steps),
+                    format!(
+                        "evaluation stopped after {} steps (endless loop?); --steps raises the limit",
+                        self.budget.steps
+                    ),
                     step_place(&step),
                 )));
             }
@@ -492,7 +311,13 @@ impl<H: Host> Machine<H> {
         Ok(Step::Evaluate { expression: head, environment, at: head_place })
     }
 
-    fn call_form(&mut self, procedure: Value, form: &Rc<Pair>, environment: Rc<Environment>, at: Option<Span>) -> Result<Step, Error> {
+    fn call_form(
+        &mut self,
+        procedure: Value,
+        form: &Rc<Pair>,
+        environment: Rc<Environment>,
+        at: Option<Span>,
+    ) -> Result<Step, Error> {
         if let Value::Macro(expander) = &procedure {
             let name = match form.car() {
                 Value::Symbol(name) => name.name().to_owned(),
@@ -508,7 +333,13 @@ impl<H: Host> Machine<H> {
         self.next_argument(vec![procedure], form.cdr(), environment, at)
     }
 
-    fn next_argument(&mut self, done: Vec<Value>, rest: Value, environment: Rc<Environment>, at: Option<Span>) -> Result<Step, Error> {
+    fn next_argument(
+        &mut self,
+        done: Vec<Value>,
+        rest: Value,
+        environment: Rc<Environment>,
+        at: Option<Span>,
+    ) -> Result<Step, Error> {
         match rest {
             Value::Pair(pair) => {
                 let place = place_of(&pair, at);
@@ -541,7 +372,13 @@ impl<H: Host> Machine<H> {
     }
 
     /// Works off arguments that need no evaluation of their own, in a loop.
-    fn next_argument_loop(&mut self, mut done: Vec<Value>, mut rest: Value, environment: Rc<Environment>, at: Option<Span>) -> Result<Step, Error> {
+    fn next_argument_loop(
+        &mut self,
+        mut done: Vec<Value>,
+        mut rest: Value,
+        environment: Rc<Environment>,
+        at: Option<Span>,
+    ) -> Result<Step, Error> {
         loop {
             let Value::Pair(pair) = &rest else { return self.next_argument(done, rest, environment, at) };
             let expression = pair.car();
@@ -563,7 +400,8 @@ impl<H: Host> Machine<H> {
     fn apply(&mut self, procedure: Value, arguments: Vec<Value>, at: Option<Span>) -> Result<Step, Error> {
         match procedure {
             Value::Native(id) => {
-                let native = self.natives.get(id as usize).cloned().ok_or_else(|| Error::new("illegal function", at))?;
+                let native =
+                    self.natives.get(id as usize).cloned().ok_or_else(|| Error::new("illegal function", at))?;
                 native.check_arity(arguments.len(), at)?;
                 (native.run)(self, Call { name: native.names.first().copied().unwrap_or(""), arguments, at })
             }
@@ -662,50 +500,5 @@ fn step_place(step: &Step) -> Option<Span> {
     match step {
         Step::Evaluate { at, .. } | Step::Apply { at, .. } => *at,
         Step::Return(_) => None,
-    }
-}
-
-impl Call<'_> {
-    /// `NAME: argument I must be: T`.
-    #[must_use]
-    pub fn wrong_type(&self, index: usize, expected: &str) -> Error {
-        Error::new(format!("{}: argument {} must be: {expected}", self.name, index + 1), self.at)
-    }
-
-    /// The argument at an index the arity guarantees.
-    #[must_use]
-    pub fn argument(&self, index: usize) -> &Value {
-        const NIL: &Value = &Value::Nil;
-        self.arguments.get(index).unwrap_or(NIL)
-    }
-
-    /// An integer argument.
-    ///
-    /// # Errors
-    /// Where it is none.
-    pub fn integer(&self, index: usize) -> Result<i64, Error> {
-        match self.argument(index) {
-            Value::Integer(number) => Ok(*number),
-            _ => Err(self.wrong_type(index, "integer")),
-        }
-    }
-
-    /// The bytes of a string argument.
-    ///
-    /// # Errors
-    /// Where it is none.
-    pub fn string(&self, index: usize) -> Result<Vec<u8>, Error> {
-        self.argument(index).bytes().ok_or_else(|| self.wrong_type(index, "string"))
-    }
-
-    /// A symbol argument.
-    ///
-    /// # Errors
-    /// Where it is none.
-    pub fn symbol(&self, index: usize) -> Result<Symbol, Error> {
-        match self.argument(index) {
-            Value::Symbol(name) => Ok(name.clone()),
-            _ => Err(self.wrong_type(index, "symbol")),
-        }
     }
 }

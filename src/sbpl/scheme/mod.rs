@@ -5,6 +5,9 @@
 //!
 //! - `value`: values, pairs with byte ranges, environments, symbols
 //! - `print`: `write` and `display`
+//! - `error`: errors, the trail of imports and macro calls, the budget
+//! - `frame`: what waits for a value, on the heap
+//! - `call`: arguments of native procedures by type
 //! - `machine`: the evaluator: one loop over an explicit stack of frames on the heap, so tail calls
 //!   cost nothing, recursion is bounded by a budget and not by the machine's stack, and a
 //!   continuation is a pointer
@@ -13,13 +16,19 @@
 //!
 //! To add a special form or a procedure, write its function and add it to its table.
 
+mod call;
+mod error;
+mod frame;
 mod machine;
-pub(crate) mod print;
+mod print;
 mod procedures;
 mod syntax;
 mod value;
 
+pub use call::Call;
+pub use error::{Budget, Error, ErrorKind, Trail, TrailKind};
+pub use frame::HostFrame;
+pub use machine::{Host, Machine, Step};
 pub use procedures::Native;
 pub use syntax::Syntax;
-pub use machine::{Budget, Call, Error, ErrorKind, Host, HostFrame, Machine, Step, Trail, TrailKind};
 pub use value::{Closure, Environment, Foreign, Pair, Symbol, Symbols, Value};

@@ -2,6 +2,7 @@
 //! of text, since data may be circular.
 
 use super::value::Value;
+use crate::sbpl_text::quoted;
 
 /// Longest text of one value; what is longer ends in `...`.
 const MAX_WRITTEN: usize = 4_096;
@@ -126,31 +127,4 @@ fn atom(value: &Value, write: bool, out: &mut String) {
         Value::Foreign(object) => out.push_str(&object.written()),
         Value::Pair(_) | Value::Vector(_) => {}
     }
-}
-
-/// A string in the reader's own notation, so that reading it gives the same bytes.
-#[must_use]
-pub(crate) fn quoted(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() + 2);
-    out.push('"');
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars() {
-            match character {
-                '"' => out.push_str("\\\""),
-                '\\' => out.push_str("\\\\"),
-                '\n' => out.push_str("\\n"),
-                '\t' => out.push_str("\\t"),
-                '\r' => out.push_str("\\r"),
-                other if other.is_control() && other.is_ascii() => {
-                    out.push_str(&format!("\\x{:02x}", other as u32));
-                }
-                other => out.push(other),
-            }
-        }
-        for byte in chunk.invalid() {
-            out.push_str(&format!("\\x{byte:02x}"));
-        }
-    }
-    out.push('"');
-    out
 }

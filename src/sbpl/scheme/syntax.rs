@@ -6,7 +6,9 @@
 use std::rc::Rc;
 
 use super::super::source::Span;
-use super::machine::{Error, Frame, FrameOf, Host, Machine, Step, place_of};
+use super::error::Error;
+use super::frame::{Frame, FrameOf};
+use super::machine::{Host, Machine, Step, place_of};
 use super::value::{Closure, Environment, Pair, Promise, Symbol, Value};
 
 /// A special form: gets the whole form, its scope and its place.
@@ -88,7 +90,13 @@ fn quote<H: Host>(_: &mut Machine<H>, form: &Rc<Pair>, _: &Scope, at: At) -> Out
     Ok(Step::Return(value))
 }
 
-fn closure(parameters: &Value, body: Value, environment: &Scope, name: Option<Symbol>, at: At) -> Result<Closure, Error> {
+fn closure(
+    parameters: &Value,
+    body: Value,
+    environment: &Scope,
+    name: Option<Symbol>,
+    at: At,
+) -> Result<Closure, Error> {
     let mut names = Vec::new();
     let mut rest = parameters.clone();
     let rest_name = loop {
@@ -196,7 +204,14 @@ fn or<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, a
     logic(machine, true, Value::Bool(false), form.cdr(), environment, at)
 }
 
-fn logic<H: Host>(machine: &mut Machine<H>, stop_at: bool, last: Value, rest: Value, environment: &Scope, at: At) -> Outcome {
+fn logic<H: Host>(
+    machine: &mut Machine<H>,
+    stop_at: bool,
+    last: Value,
+    rest: Value,
+    environment: &Scope,
+    at: At,
+) -> Outcome {
     let Value::Pair(pair) = rest else { return Ok(Step::Return(last)) };
     if matches!(pair.cdr(), Value::Pair(_)) {
         machine.push(Frame::Logic { stop_at, rest: pair.cdr(), environment: environment.clone(), at });
@@ -260,7 +275,14 @@ fn letrec<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scop
     start_let(machine, form, LetKind::Recursive, 0, scope, at)
 }
 
-fn start_let<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, kind: LetKind, skipped: usize, environment: Scope, at: At) -> Outcome {
+fn start_let<H: Host>(
+    machine: &mut Machine<H>,
+    form: &Rc<Pair>,
+    kind: LetKind,
+    skipped: usize,
+    environment: Scope,
+    at: At,
+) -> Outcome {
     let (list, _) = part(form, skipped, at).ok_or_else(|| malformed(form, at))?;
     let (names, inits) = bindings(form, &list, at)?;
     let body = rest_after(form, skipped + 1);
@@ -284,13 +306,16 @@ fn next_init<H: Host>(machine: &mut Machine<H>, form: Rc<LetForm>, values: Vec<V
             let outer = match &form.kind {
                 LetKind::Named(name) => {
                     let outer = Environment::new(Some(scope));
-                    outer.define(name, Value::Closure(Rc::new(Closure {
-                        parameters: form.names.clone(),
-                        rest: None,
-                        body: form.body.clone(),
-                        environment: outer.clone(),
-                        name: Some(name.clone()),
-                    })));
+                    outer.define(
+                        name,
+                        Value::Closure(Rc::new(Closure {
+                            parameters: form.names.clone(),
+                            rest: None,
+                            body: form.body.clone(),
+                            environment: outer.clone(),
+                            name: Some(name.clone()),
+                        })),
+                    );
                     outer
                 }
                 _ => scope,
@@ -323,22 +348,12 @@ fn do_form<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Sco
     body.push(Value::list(again));
     let test = symbol(machine, "if");
     let branch = Value::list(vec![test, exit.car(), Value::cons(begin, exit.cdr()), Value::list(body)]);
-    let form = Rc::new(LetForm {
-        kind: LetKind::Named(loop_name),
-        names,
-        inits,
-        body: Value::list(vec![branch]),
-        at,
-    });
+    let form = Rc::new(LetForm { kind: LetKind::Named(loop_name), names, inits, body: Value::list(vec![branch]), at });
     next_init(machine, form, Vec::new(), environment.clone())
 }
 
 fn promise(expression: Value, environment: &Scope) -> Value {
-    Value::Promise(Rc::new(Promise {
-        value: None.into(),
-        expression,
-        environment: Some(environment.clone()).into(),
-    }))
+    Value::Promise(Rc::new(Promise { value: None.into(), expression, environment: Some(environment.clone()).into() }))
 }
 
 fn delay<H: Host>(_: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
@@ -576,9 +591,7 @@ pub(super) fn resume<H: Host>(machine: &mut Machine<H>, frame: FrameOf<H>, value
                 _ => Ok(Step::Return(value)),
             }
         }
-        Frame::Receiver { value: argument, at } => {
-            Ok(Step::Apply { procedure: value, arguments: vec![argument], at })
-        }
+        Frame::Receiver { value: argument, at } => Ok(Step::Apply { procedure: value, arguments: vec![argument], at }),
         Frame::Case { clauses, environment, at } => {
             let mut rest = clauses;
             while let Value::Pair(pair) = &rest {

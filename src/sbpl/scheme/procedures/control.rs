@@ -1,6 +1,9 @@
 //! Procedures that decide what is evaluated next, and predicates of type (LANGUAGE.md §2.2).
 
-use super::super::machine::{Call, Error, Frame, Host, Machine, Step};
+use super::super::call::Call;
+use super::super::error::Error;
+use super::super::frame::Frame;
+use super::super::machine::{Host, Machine, Step};
 use super::super::value::{Symbol, Value};
 use super::{IterationKind, Native, Outcome, done, iterate, native};
 

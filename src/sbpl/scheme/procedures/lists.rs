@@ -1,6 +1,8 @@
 //! Pairs, lists and vectors (LANGUAGE.md §2.2).
 
-use super::super::machine::{Call, Error, Host, Machine};
+use super::super::call::Call;
+use super::super::error::Error;
+use super::super::machine::{Host, Machine};
 use super::super::value::Value;
 use super::{Native, Outcome, done, native};
 
@@ -63,9 +65,9 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
         ($($name:literal),+ $(,)?) => { table.extend([$(native!([$name], 1, Some(1), walk)),+]) };
     }
     paths!(
-        "car", "cdr", "caar", "cadr", "cdar", "cddr", "caaar", "caadr", "cadar", "caddr", "cdaar", "cdadr",
-        "cddar", "cdddr", "caaaar", "caaadr", "caadar", "caaddr", "cadaar", "cadadr", "caddar", "cadddr",
-        "cdaaar", "cdaadr", "cdadar", "cdaddr", "cddaar", "cddadr", "cdddar", "cddddr",
+        "car", "cdr", "caar", "cadr", "cdar", "cddr", "caaar", "caadr", "cadar", "caddr", "cdaar", "cdadr", "cddar",
+        "cdddr", "caaaar", "caaadr", "caadar", "caaddr", "cadaar", "cadadr", "caddar", "cadddr", "cdaaar", "cdaadr",
+        "cdadar", "cdaddr", "cddaar", "cddadr", "cdddar", "cddddr",
     );
     table
 }
@@ -88,7 +90,11 @@ fn walk<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
 fn change(call: &Call<'_>, first: bool) -> Outcome {
     let Value::Pair(pair) = call.argument(0) else { return Err(call.wrong_type(0, "pair")) };
     let value = call.argument(1).clone();
-    if first { pair.set_car(value) } else { pair.set_cdr(value) }
+    if first {
+        pair.set_car(value)
+    } else {
+        pair.set_cdr(value)
+    }
     done(call.argument(0).clone())
 }
 

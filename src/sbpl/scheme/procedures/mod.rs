@@ -2,7 +2,10 @@
 //! into the machine; what calls back (`map`, `for-each`) waits in a frame.
 
 use super::super::source::Span;
-use super::machine::{Call, Error, Frame, Host, Machine, Step};
+use super::call::Call;
+use super::error::Error;
+use super::frame::Frame;
+use super::machine::{Host, Machine, Step};
 use super::value::Value;
 
 mod control;
@@ -93,7 +96,13 @@ pub(super) enum IterationKind {
 }
 
 /// Starts a loop.
-pub(super) fn iterate<H: Host>(machine: &mut Machine<H>, kind: IterationKind, procedure: Value, lists: Vec<Value>, at: Option<Span>) -> Outcome {
+pub(super) fn iterate<H: Host>(
+    machine: &mut Machine<H>,
+    kind: IterationKind,
+    procedure: Value,
+    lists: Vec<Value>,
+    at: Option<Span>,
+) -> Outcome {
     next_round(machine, Iteration { kind, procedure, lists, results: Vec::new(), at })
 }
 

@@ -1,6 +1,8 @@
 //! Arithmetic: C `long` and `double`, mixed as TinyScheme mixes them (LANGUAGE.md §2.2).
 
-use super::super::machine::{Call, Error, Host};
+use super::super::call::Call;
+use super::super::error::Error;
+use super::super::machine::Host;
 use super::super::value::Value;
 use super::{Native, Outcome, done, native};
 

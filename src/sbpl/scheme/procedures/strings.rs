@@ -1,6 +1,8 @@
 //! Strings are bytes; so are characters (LANGUAGE.md §2.2).
 
-use super::super::machine::{Call, Error, Host, Machine};
+use super::super::call::Call;
+use super::super::error::Error;
+use super::super::machine::{Host, Machine};
 use super::super::value::Value;
 use super::{Native, Outcome, done, native};
 
@@ -45,8 +47,12 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
             let byte = u8::try_from(call.integer(0)?).map_err(|_| call.wrong_type(0, "character code"))?;
             done(Value::Character(byte))
         }),
-        native!(["char-upcase"], 1, Some(1), |_, call| done(Value::Character(character(&call, 0)?.to_ascii_uppercase()))),
-        native!(["char-downcase"], 1, Some(1), |_, call| done(Value::Character(character(&call, 0)?.to_ascii_lowercase()))),
+        native!(["char-upcase"], 1, Some(1), |_, call| done(Value::Character(
+            character(&call, 0)?.to_ascii_uppercase()
+        ))),
+        native!(["char-downcase"], 1, Some(1), |_, call| done(Value::Character(
+            character(&call, 0)?.to_ascii_lowercase()
+        ))),
     ];
     macro_rules! classes {
         ($($name:literal: $test:expr),+ $(,)?) => {
@@ -123,9 +129,8 @@ fn substring<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
     let bytes = call.string(0)?;
     let start = bound(&call, 1, "start ", bytes.len())?;
     let end = if call.arguments.len() > 2 { bound(&call, 2, "end ", bytes.len())? } else { bytes.len() };
-    let part = bytes
-        .get(start..end)
-        .ok_or_else(|| Error::new(format!("substring: end out of bounds: {end}"), call.at))?;
+    let part =
+        bytes.get(start..end).ok_or_else(|| Error::new(format!("substring: end out of bounds: {end}"), call.at))?;
     machine.charge(part.len(), call.at)?;
     done(Value::string(part))
 }

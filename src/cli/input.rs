@@ -1,0 +1,196 @@
+//! In: the options that name a profile. Out: [`Loaded`]: an evaluated source or a decoded blob.
+//! Never: results.
+
+use std::io;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::output::Console;
+use super::status::Failure;
+use crate::blob::{self, Decoded};
+use crate::policy::build::{Passes, build};
+use crate::policy::graph::Graph;
+use crate::runtime::policy::Policy;
+use crate::sbpl::{self, Budget, Evaluated};
+use crate::vocabulary::{DEFAULT_RELEASE, Release, VocabularyError};
+
+/// `--release`.
+#[derive(Args, Clone, Debug)]
+pub struct ReleaseOption {
+    /// Release whose vocabulary and format are used; 'sbtool releases' lists them
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_RELEASE)]
+    pub release: String,
+}
+
+impl ReleaseOption {
+    /// The release.
+    ///
+    /// # Errors
+    /// Where there is none of this name.
+    pub fn get(&self) -> Result<&'static Release, Failure> {
+        Release::named(&self.release).map_err(|error| match error {
+            VocabularyError::UnknownRelease { .. } => Failure::Usage(error.to_string()),
+            VocabularyError::Broken { .. } => Failure::Internal(error.to_string()),
+        })
+    }
+}
+
+/// How source is evaluated; spelled as in `sandbox-exec`.
+#[derive(Args, Clone, Debug)]
+pub struct SourceOptions {
+    #[command(flatten)]
+    pub release: ReleaseOption,
+    /// Set a parameter; may be given again
+    #[arg(short = 'D', value_name = "NAME=VALUE", value_parser = parameter)]
+    pub parameters: Vec<(String, String)>,
+    /// Folder to look for imports in, before any other; may be given again
+    #[arg(short = 'I', value_name = "DIR")]
+    pub imports: Vec<PathBuf>,
+    /// Entitlements of the process, a JSON object
+    #[arg(long, value_name = "FILE.json")]
+    pub entitlements: Option<PathBuf>,
+    /// Do not fall back to sbtool's own texts for imports that are not here
+    #[arg(long)]
+    pub no_stand_ins: bool,
+    /// Stop evaluation after this many steps
+    #[arg(long, value_name = "N", default_value_t = Budget::default().steps)]
+    pub steps: u64,
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    if name.is_empty() {
+        return Err("the name is empty".to_owned());
+    }
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// One profile: a file, standard input, or the text itself.
+#[derive(Args, Clone, Debug)]
+pub struct ProfileOption {
+    /// SBPL text or compiled blob; '-' is standard input
+    #[arg(value_name = "PROFILE", required_unless_present = "text", conflicts_with = "text")]
+    pub profile: Option<String>,
+    /// The text of the profile, in place of PROFILE
+    #[arg(short = 'p', value_name = "TEXT")]
+    pub text: Option<String>,
+}
+
+impl ProfileOption {
+    /// The bytes and what messages call them.
+    ///
+    /// # Errors
+    /// Where the input cannot be read.
+    pub fn read(&self) -> Result<(String, Vec<u8>), Failure> {
+        match (&self.text, &self.profile) {
+            (Some(text), _) => Ok(("<input string>".to_owned(), text.clone().into_bytes())),
+            (None, Some(profile)) => read(profile),
+            (None, None) => Err(Failure::Usage("no profile given".to_owned())),
+        }
+    }
+}
+
+/// Reads a file, or standard input for '-'.
+///
+/// # Errors
+/// Where it cannot be read, or is larger than any profile.
+pub fn read(name: &str) -> Result<(String, Vec<u8>), Failure> {
+    let fail = |source: io::Error| Failure::NoInput { name: name.to_owned(), source };
+    if name == "-" {
+        return Ok(("<input file>".to_owned(), sbpl::read_limited(io::stdin().lock()).map_err(fail)?));
+    }
+    let file = std::fs::File::open(name).map_err(fail)?;
+    if file.metadata().map_err(fail)?.is_dir() {
+        return Err(fail(io::Error::from(io::ErrorKind::IsADirectory)));
+    }
+    Ok((name.to_owned(), sbpl::read_limited(file).map_err(fail)?))
+}
+
+/// A profile of either kind.
+pub enum Loaded {
+    /// From source.
+    Source(Box<Evaluated>),
+    /// From a blob: its bytes and what they say.
+    Blob(Vec<u8>, Box<Decoded>),
+}
+
+impl SourceOptions {
+    /// Options of the evaluator.
+    ///
+    /// # Errors
+    /// An unknown release, entitlements that cannot be read.
+    pub fn evaluation(&self) -> Result<sbpl::Options, Failure> {
+        let mut options = sbpl::Options::new(self.release.get()?);
+        if !self.parameters.is_empty() {
+            options.parameters = Some(self.parameters.clone());
+        }
+        options.import_directories.clone_from(&self.imports);
+        options.stand_ins = !self.no_stand_ins;
+        options.budget = Budget { steps: self.steps, ..Budget::default() };
+        if let Some(path) = &self.entitlements {
+            let (name, text) = read(&path.display().to_string())?;
+            let value: serde_json::Value = serde_json::from_slice(&text).map_err(|error| Failure::bad(&name, error))?;
+            if !value.is_object() {
+                return Err(Failure::bad(name, "entitlements must be a JSON object"));
+            }
+            options.entitlements = Some(value);
+        }
+        Ok(options)
+    }
+
+    /// Evaluates or decodes a profile; notes go to standard error.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn load(&self, (name, bytes): (String, Vec<u8>), console: &Console) -> Result<Loaded, Failure> {
+        if blob::is_blob(&bytes) {
+            let decoded = blob::decode(&bytes, self.release.get()?).map_err(|error| Failure::bad(name, error))?;
+            return Ok(Loaded::Blob(bytes, Box::new(decoded)));
+        }
+        let evaluated = sbpl::evaluate(&name, &bytes, &self.evaluation()?).map_err(Failure::Profile)?;
+        for note in &evaluated.notes {
+            console.diagnostic(note);
+        }
+        Ok(Loaded::Source(Box::new(evaluated)))
+    }
+
+    /// A profile as a blob: a text is compiled.
+    ///
+    /// # Errors
+    /// As [`SourceOptions::load`], and where the text has no blob.
+    pub fn load_blob(&self, input: (String, Vec<u8>), console: &Console) -> Result<(Vec<u8>, Decoded), Failure> {
+        let name = input.0.clone();
+        match self.load(input, console)? {
+            Loaded::Blob(bytes, decoded) => Ok((bytes, *decoded)),
+            Loaded::Source(evaluated) => {
+                let (bytes, _) = compile(&name, &evaluated, Passes::default())?;
+                let decoded = blob::decode(&bytes, evaluated.rules.release)
+                    .map_err(|error| Failure::Internal(error.to_string()))?;
+                Ok((bytes, decoded))
+            }
+        }
+    }
+
+    /// A profile as something that answers.
+    ///
+    /// # Errors
+    /// As [`SourceOptions::load`].
+    pub fn load_policy(&self, input: (String, Vec<u8>), console: &Console) -> Result<Policy, Failure> {
+        let name = input.0.clone();
+        match self.load(input, console)? {
+            Loaded::Blob(_, decoded) => Ok(Policy::of_graph(decoded.graph)),
+            Loaded::Source(evaluated) => Policy::of_rules(evaluated.rules).map_err(|error| Failure::bad(name, error)),
+        }
+    }
+}
+
+/// The blob of an evaluated source.
+///
+/// # Errors
+/// Where the rules go over a limit of the format.
+pub fn compile(name: &str, evaluated: &Evaluated, passes: Passes) -> Result<(Vec<u8>, Graph), Failure> {
+    let graph = build(&evaluated.rules, passes).map_err(|error| Failure::bad(name, error))?;
+    let bytes = blob::encode(&graph).map_err(|error| Failure::bad(name, error))?;
+    Ok((bytes, graph))
+}

@@ -1,0 +1,169 @@
+//! In: results and diagnostics. Out: standard output, standard error, files that appear whole or
+//! not at all. Never: half a file, a colour that nobody asked for, a panic on a closed pipe.
+
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use clap::builder::styling::{AnsiColor, Style};
+
+use super::status::Failure;
+use crate::sbpl::Diagnostic;
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless `NO_COLOR` is set.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// `text` or `json`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Where output goes, and whether it is coloured.
+#[derive(Clone, Copy, Debug)]
+pub struct Console {
+    color_out: bool,
+    color_err: bool,
+}
+
+impl Console {
+    /// Decides about colours once.
+    #[must_use]
+    pub fn new(color: Color) -> Self {
+        let wanted = |terminal: bool| match color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
+        };
+        Self { color_out: wanted(io::stdout().is_terminal()), color_err: wanted(io::stderr().is_terminal()) }
+    }
+
+    /// Text in a colour, if standard output has colours.
+    #[must_use]
+    pub fn paint(&self, text: &str, color: AnsiColor) -> String {
+        if !self.color_out {
+            return text.to_owned();
+        }
+        let style = Style::new().fg_color(Some(color.into()));
+        format!("{style}{text}{style:#}")
+    }
+
+    /// Whether standard output has colours.
+    #[must_use]
+    pub fn has_color(&self) -> bool {
+        self.color_out
+    }
+
+    /// Prints a diagnostic to standard error.
+    pub fn diagnostic(&self, diagnostic: &Diagnostic) {
+        self.error_line(&diagnostic.render(self.color_err));
+    }
+
+    /// Prints a failure to standard error.
+    pub fn failure(&self, failure: &Failure) {
+        match failure {
+            Failure::Profile(diagnostic) => self.diagnostic(diagnostic),
+            Failure::ReaderGone => {}
+            other => self.error_line(&format!("sbtool: {other}")),
+        }
+    }
+
+    /// Prints a line to standard error. That it may be closed is no reason to stop.
+    pub fn error_line(&self, line: &str) {
+        let _ = writeln!(io::stderr(), "{line}");
+    }
+
+    /// Prints a result to standard output.
+    ///
+    /// # Errors
+    /// Where it cannot be written; a closed pipe is told apart.
+    pub fn print(&self, text: impl AsRef<[u8]>) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        let written = out.write_all(text.as_ref()).and_then(|()| out.flush());
+        written.map_err(|error| match error.kind() {
+            io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+            _ => Failure::CannotWrite(error),
+        })
+    }
+
+    /// Prints JSON to standard output.
+    ///
+    /// # Errors
+    /// As [`Console::print`].
+    pub fn print_json(&self, value: &impl serde::Serialize) -> Result<(), Failure> {
+        self.print(json(value)?)
+    }
+
+    /// Prints a result, or writes it to a file if one is named.
+    ///
+    /// # Errors
+    /// As [`Console::print`] and [`write_file`].
+    pub fn deliver(&self, text: impl AsRef<[u8]>, file: Option<&PathBuf>) -> Result<(), Failure> {
+        match file {
+            Some(path) => write_file(path, text.as_ref()),
+            None => self.print(text),
+        }
+    }
+}
+
+/// JSON with a newline at its end.
+///
+/// # Errors
+/// Never for the structs of this crate.
+pub fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
+    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::Internal(error.to_string()))?;
+    Ok(text + "\n")
+}
+
+/// Writes a file in one step: a failed run leaves the old file as it was.
+///
+/// # Errors
+/// [`Failure::CannotCreate`].
+pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    let fail = |source: io::Error| Failure::CannotCreate { name: path.display().to_string(), source };
+    // A device or pipe cannot be replaced; it is written to.
+    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+        return std::fs::write(path, bytes).map_err(fail);
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        // What the umask leaves of this, as for a file that is simply created.
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    let mut file = builder.prefix(".sbtool").tempfile_in(folder).map_err(fail)?;
+    file.write_all(bytes).map_err(fail)?;
+    if let Ok(metadata) = path.metadata() {
+        // An old file keeps its mode.
+        file.as_file().set_permissions(metadata.permissions()).map_err(fail)?;
+    }
+    file.persist(path).map_err(|error| fail(error.error))?;
+    Ok(())
+}
+
+/// A table whose columns align, without borders.
+#[must_use]
+pub fn table(header: &[&str], rows: Vec<Vec<String>>) -> String {
+    let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::NOTHING);
+    table.set_header(header.iter().map(|name| (*name).to_owned()));
+    for row in rows {
+        table.add_row(row);
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().trim_start_matches(' ').to_owned()).collect();
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,184 @@
+//! `probe`: a matrix of expected verdicts.
+
+use std::io::IsTerminal;
+use std::path::{Path, PathBuf};
+
+use clap::builder::styling::AnsiColor;
+use clap::{Args, ValueEnum};
+
+use super::input::{self, SourceOptions};
+use super::output::{self, Console, Format, table};
+use super::status::{Failure, Status};
+use crate::runtime::matrix::{Matrix, Verdict};
+use crate::runtime::probe::{self, ProbeError, Run};
+
+/// What decides. A kernel's are to be further values here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Backend {
+    /// sbtool itself, on any operating system.
+    Evaluator,
+}
+
+/// Decide every probe of a matrix and record the verdicts
+///
+/// Text profiles get the runtime shim, blobs are used as they are. Writes runtime_profiles/,
+/// golden_decodes.json, runtime_results.json and run_manifest.json.
+#[derive(Args)]
+#[command(after_help = "Examples:
+  sbtool probe golden/expected_matrix.json
+  sbtool probe --format json --out /tmp/run matrix.json
+
+Exit status: 0 every verdict is as expected, 1 one is not. A profile with \"expect_apply\": \"gated\"
+that preflight blocks is as expected.")]
+pub struct Options {
+    /// The matrix
+    #[arg(value_name = "MATRIX.json")]
+    matrix: String,
+    #[command(flatten)]
+    source: SourceOptions,
+    /// What decides
+    #[arg(long, value_enum, default_value_t = Backend::Evaluator)]
+    backend: Backend,
+    /// Folder for the artifacts
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    out: PathBuf,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
+    let (name, text) = input::read(&options.matrix)?;
+    let matrix = Matrix::read(&text).map_err(|error| Failure::bad(&name, error))?;
+    let folder = Path::new(&name).parent().unwrap_or(Path::new("")).to_owned();
+    let plan = Path::new(&name).file_stem().map_or_else(|| name.clone(), |stem| stem.to_string_lossy().into_owned());
+    let Backend::Evaluator = options.backend;
+    let mut progress = Progress::new(matrix.profiles.len());
+    let outcome = probe::run(&matrix, &text, &folder, &plan, &options.source.evaluation()?, |number, id| {
+        progress.show(number, id)
+    });
+    progress.clear();
+    let run = outcome.map_err(|error| match error {
+        ProbeError::Missing { path, source, .. } => Failure::NoInput { name: path, source },
+        ProbeError::Source { diagnostic, .. } => Failure::Profile(diagnostic),
+        ProbeError::Profile { .. } => Failure::bad(name, error),
+    })?;
+    for note in &run.notes {
+        console.diagnostic(note);
+    }
+    write_artifacts(&run, &options.out)?;
+    match options.format {
+        Format::Json => console.print_json(&probe::results_json(&run.results))?,
+        Format::Text => console.print(report(&run, &options.out, console))?,
+    }
+    Ok(if run.as_expected { Status::Holds } else { Status::DoesNotHold })
+}
+
+fn write_artifacts(run: &Run, out: &Path) -> Result<(), Failure> {
+    let profiles = out.join("runtime_profiles");
+    std::fs::create_dir_all(&profiles)
+        .map_err(|source| Failure::CannotCreate { name: profiles.display().to_string(), source })?;
+    for (name, bytes) in &run.runtime_profiles {
+        output::write_file(&profiles.join(name), bytes)?;
+    }
+    for (name, text) in [
+        ("golden_decodes.json", output::json(&run.golden_decodes)?),
+        ("runtime_results.json", output::json(&probe::results_json(&run.results))?),
+        ("run_manifest.json", output::json(&run.manifest)?),
+    ] {
+        output::write_file(&out.join(name), text.as_bytes())?;
+    }
+    Ok(())
+}
+
+fn report(run: &Run, out: &Path, console: &Console) -> String {
+    let mut rows = Vec::new();
+    let (mut matched, mut differ, mut blocked) = (0, 0, 0);
+    for (id, result) in &run.results {
+        for probe in &result.probes {
+            let verdict = match probe.matches {
+                Some(true) => {
+                    matched += 1;
+                    "yes"
+                }
+                Some(false) => {
+                    differ += 1;
+                    "NO"
+                }
+                None => {
+                    blocked += 1;
+                    "-"
+                }
+            };
+            rows.push(vec![
+                id.clone(),
+                probe.name.clone(),
+                probe.operation.clone(),
+                probe.path.clone(),
+                probe.expected.name().to_owned(),
+                probe.actual.map_or("blocked", Verdict::name).to_owned(),
+                verdict.to_owned(),
+            ]);
+        }
+    }
+    let table = table(&["profile", "probe", "operation", "target", "expected", "actual", "match"], rows);
+    let mut text = String::new();
+    for line in table.lines() {
+        let line = match line.rsplit_once(' ') {
+            Some((_, "NO")) => console.paint(line, AnsiColor::Red),
+            Some((_, "-")) => console.paint(line, AnsiColor::Yellow),
+            _ => line.to_owned(),
+        };
+        text.push_str(&line);
+        text.push('\n');
+    }
+    text.push_str(&format!(
+        "\n{} probes of {} profiles: {matched} match, {differ} differ, {blocked} blocked at preflight\n",
+        matched + differ + blocked,
+        run.results.len()
+    ));
+    for (id, result) in &run.results {
+        let unexpected: Vec<_> = result.probes.iter().filter(|probe| probe.matches == Some(false)).collect();
+        for probe in unexpected {
+            let decided = probe.decided_by.as_ref().map_or_else(String::new, |by| {
+                let place =
+                    by.file.as_ref().map_or_else(String::new, |file| format!(" at {file}:{}", by.line.unwrap_or(0)));
+                format!(", by {}{place}", by.by)
+            });
+            text.push_str(&format!(
+                "{id} {}: {}{decided}\n",
+                probe.name,
+                probe.violation_summary.as_deref().unwrap_or("")
+            ));
+        }
+    }
+    text.push_str(&format!("artifacts in {}\n", out.display()));
+    text
+}
+
+/// A line on standard error while a long run is under way; only on a terminal and only after a
+/// second.
+struct Progress {
+    started: std::time::Instant,
+    total: usize,
+    shown: bool,
+}
+
+impl Progress {
+    fn new(total: usize) -> Self {
+        Self { started: std::time::Instant::now(), total, shown: false }
+    }
+
+    fn show(&mut self, number: usize, id: &str) {
+        if std::io::stderr().is_terminal() && self.started.elapsed().as_millis() > 1000 {
+            eprint!("\r\x1b[K{} of {}: {id}", number + 1, self.total);
+            self.shown = true;
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            eprint!("\r\x1b[K");
+        }
+    }
+}

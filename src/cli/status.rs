@@ -1,0 +1,92 @@
+//! In: how a verb ended. Out: the exit status of CLI.md. Never: printing.
+
+use std::io;
+
+use crate::sbpl::Diagnostic;
+
+/// Exit statuses, as in sysexits.h.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Status {
+    /// Done, and what was asked for holds.
+    Holds = 0,
+    /// Done, and it does not hold.
+    DoesNotHold = 1,
+    /// The command line is wrong.
+    Usage = 64,
+    /// The profile or blob is wrong.
+    BadInput = 65,
+    /// The input is not there or cannot be read.
+    NoInput = 66,
+    /// A bug.
+    Internal = 70,
+    /// Output cannot be created.
+    CannotCreate = 73,
+    /// Output cannot be written.
+    CannotWrite = 74,
+}
+
+/// Why a verb did not do its work.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The command line asks for something that makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// A profile's text is wrong; printed with its place.
+    #[error("{}", .0.message)]
+    Profile(Box<Diagnostic>),
+    /// Any other input is wrong.
+    #[error("{name}: {reason}")]
+    BadInput {
+        /// Which input.
+        name: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An input cannot be read.
+    #[error("{name}: {source}")]
+    NoInput {
+        /// Which input.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A bug.
+    #[error("internal error: {0}; this is a bug in sbtool, please report it")]
+    Internal(String),
+    /// An output file cannot be created.
+    #[error("{name}: {source}")]
+    CannotCreate {
+        /// Which file.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Standard output cannot be written.
+    #[error("standard output: {0}")]
+    CannotWrite(io::Error),
+    /// Nobody reads our output any more.
+    #[error("")]
+    ReaderGone,
+}
+
+impl Failure {
+    /// The exit status.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match self {
+            Self::Usage(_) => Status::Usage,
+            Self::Profile(_) | Self::BadInput { .. } => Status::BadInput,
+            Self::NoInput { .. } => Status::NoInput,
+            Self::Internal(_) => Status::Internal,
+            Self::CannotCreate { .. } => Status::CannotCreate,
+            Self::CannotWrite(_) => Status::CannotWrite,
+            Self::ReaderGone => Status::Holds,
+        }
+    }
+
+    /// An input that is wrong.
+    pub fn bad(name: impl Into<String>, reason: impl std::fmt::Display) -> Self {
+        Self::BadInput { name: name.into(), reason: reason.to_string() }
+    }
+}

@@ -1,0 +1,13 @@
+//! What happens around a policy when it is used: the shim that makes a profile runnable, the paths
+//! of a Mac, questions with their path walk, preflight, and the probe matrix.
+//!
+//! In: profiles, graphs, questions, matrices. Out: runtime-ready text, answers, artifacts. Never:
+//! enforcement.
+
+pub mod artifacts;
+pub mod matrix;
+pub mod policy;
+pub mod probe;
+pub mod question;
+pub mod shim;
+pub mod world;
