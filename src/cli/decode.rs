@@ -1,7 +1,7 @@
 //! `decode`: what a blob says, section by section.
 
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::builder::styling::AnsiColor;
 use clap::{Args, ValueEnum};
@@ -121,7 +121,7 @@ fn golden_entry(name: &str, bytes: &[u8], decoded: &Decoded) -> GoldenDecode {
 
 /// Compares what both sides have. An entry of the file belongs to a blob if one path ends in the
 /// other, since the file's paths start where it lies.
-fn against_golden(entries: &[GoldenDecode], path: &PathBuf, console: &Console) -> Result<Status, Failure> {
+fn against_golden(entries: &[GoldenDecode], path: &Path, console: &Console) -> Result<Status, Failure> {
     let (name, text) = input::read(&path.display().to_string())?;
     let golden: serde_json::Value = serde_json::from_slice(&text).map_err(|error| Failure::bad(&name, error))?;
     let list = golden.get("decodes").unwrap_or(&golden).as_array().cloned();

@@ -235,7 +235,10 @@ enum LetKind {
     Recursive,
 }
 
-fn bindings(form: &Pair, list: &Value, at: At) -> Result<(Vec<Symbol>, Vec<(Value, At)>), Error> {
+/// Names and inits of a binding list.
+type Bindings = (Vec<Symbol>, Vec<(Value, At)>);
+
+fn bindings(form: &Pair, list: &Value, at: At) -> Result<Bindings, Error> {
     let mut names = Vec::new();
     let mut inits = Vec::new();
     let mut rest = list.clone();

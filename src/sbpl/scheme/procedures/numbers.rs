@@ -102,7 +102,7 @@ fn subtract(call: &Call<'_>) -> Outcome {
 fn divide(call: &Call<'_>) -> Outcome {
     let quotient = |a: Number, b: Number| match (a, b) {
         (_, Integer(0)) => Err(Error::new("/: division by zero", call.at)),
-        (_, Real(zero)) if zero == 0.0 => Err(Error::new("/: division by zero", call.at)),
+        (_, Real(0.0)) => Err(Error::new("/: division by zero", call.at)),
         (Integer(a), Integer(b)) if a.wrapping_rem(b) == 0 => Ok(Integer(a.wrapping_div(b))),
         (a, b) => Ok(Real(real(a) / real(b))),
     };
