@@ -45,9 +45,21 @@ pub fn compare(first: (&Decoded, &[u8]), second: (&Decoded, &[u8])) -> Compariso
     for (name, entries) in &a.header.tables {
         differ("tables", name.clone(), format!("{entries:?}"), format!("{:?}", b.header.table(name)));
     }
-    for (id, (x, y)) in a.header.operations.iter().zip(&b.header.operations).enumerate() {
-        let name = a.graph.release.operations().get(id).map_or("", |operation| operation.name.as_str());
-        differ("operations", format!("{id} {name}"), format!("node {x}"), format!("node {y}"));
+    // Neighbours that differ in the same way are one line.
+    let name = |id: usize| a.graph.release.operations().get(id).map_or("", |operation| operation.name.as_str());
+    let entries: Vec<_> = a.header.operations.iter().zip(&b.header.operations).collect();
+    let mut start = 0;
+    for end in 1..=entries.len() {
+        if end < entries.len() && entries[end] == entries[start] {
+            continue;
+        }
+        let what = match end - start {
+            1 => format!("{start} {}", name(start)),
+            _ => format!("{start}-{} {} … {}", end - 1, name(start), name(end - 1)),
+        };
+        let (x, y) = entries[start];
+        differ("operations", what, format!("node {x}"), format!("node {y}"));
+        start = end;
     }
     let hex = |bytes: Option<&[u8]>| {
         bytes.map_or_else(|| "nothing".to_owned(), |bytes| bytes.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -40,7 +40,7 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
     let texts = options.text.iter().map(|text| Ok(("<input string>".to_owned(), text.clone().into_bytes())));
     let files = options.profiles.iter().map(|name| input::read(name));
     for input in texts.chain(files) {
-        let (name, rules, diagnostics) = match input {
+        let (name, count, diagnostics) = match input {
             Err(failure) => {
                 console.failure(&failure);
                 status = failure.status();
@@ -48,24 +48,24 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
                 (name.clone(), None, vec![Diagnostic::error("unreadable", source.to_string(), &name)])
             }
             Ok((name, bytes)) => {
-                let (rules, diagnostics) = one(options, &name, bytes, console);
-                if rules.is_none() && status == Status::Holds {
+                let (count, diagnostics) = one(options, &name, bytes, console);
+                if count.is_none() && status == Status::Holds {
                     status = Status::BadInput;
                 }
-                (name, rules, diagnostics)
+                (name, count, diagnostics)
             }
         };
         entries.push(serde_json::json!({
             "file": name,
-            "ok": rules.is_some(),
-            "rules": rules.unwrap_or(0),
+            "ok": count.is_some(),
+            "rules": count.as_ref().map_or(0, |count| count.number),
             "diagnostics": diagnostics.iter().map(Diagnostic::json).collect::<Vec<_>>(),
         }));
         if options.format == Format::Text
-            && let Some(rules) = rules
+            && let Some(Count { number, what }) = count
         {
-            let plural = if rules == 1 { "rule" } else { "rules" };
-            console.print(format!("{name}: ok, {rules} {plural}\n"))?;
+            let plural = if number == 1 { "" } else { "s" };
+            console.print(format!("{name}: ok, {number} {what}{plural}\n"))?;
         }
     }
     if options.format == Format::Json {
@@ -74,22 +74,28 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
     Ok(status)
 }
 
-/// Number of rules if the profile is good, and what there is to say about it.
-fn one(options: &Options, name: &str, bytes: Vec<u8>, console: &Console) -> (Option<usize>, Vec<Diagnostic>) {
+/// How much a good profile holds: rules of a text, nodes of a blob.
+struct Count {
+    number: usize,
+    what: &'static str,
+}
+
+/// What a profile holds if it is good, and what there is to say about it.
+fn one(options: &Options, name: &str, bytes: Vec<u8>, console: &Console) -> (Option<Count>, Vec<Diagnostic>) {
     let quiet = options.format == Format::Json;
     let outcome = options.source.load((name.to_owned(), bytes), console).and_then(|loaded| match loaded {
         Loaded::Blob(_, decoded) if !decoded.leftover.is_empty() => Err(Failure::bad(
             name,
             format!("{} bytes or nodes are not accounted for; 'sbtool decode' shows them", decoded.leftover.len()),
         )),
-        Loaded::Blob(_, decoded) => Ok((decoded.graph.reachable().len(), Vec::new())),
+        Loaded::Blob(_, decoded) => Ok((Count { number: decoded.graph.reachable().len(), what: "node" }, Vec::new())),
         Loaded::Source(evaluated) => {
             input::compile(name, &evaluated, Passes::default())?;
-            Ok((evaluated.rules.list.len(), evaluated.notes))
+            Ok((Count { number: evaluated.rules.list.len(), what: "rule" }, evaluated.notes))
         }
     });
     match outcome {
-        Ok((rules, notes)) => (Some(rules), notes),
+        Ok((count, notes)) => (Some(count), notes),
         Err(failure) => {
             if !quiet {
                 console.failure(&failure);

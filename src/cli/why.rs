@@ -75,7 +75,7 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
     let Some(check) = reply.deciding() else { return Err(Failure::Internal("no check was made".to_owned())) };
     match options.format {
         Format::Json => console.print_json(&json(&policy, &question, &reply, check))?,
-        Format::Text => console.print(text(&policy, &reply, check, console))?,
+        Format::Text => console.print(text(&policy, subject, &reply, check, console))?,
     }
     let expected = options.expect.map(|expected| match expected {
         Expected::Allow => Action::Allow,
@@ -133,7 +133,7 @@ fn json(policy: &Policy, question: &Question<'_>, reply: &Reply, check: &Check) 
     })
 }
 
-fn text(policy: &Policy, reply: &Reply, check: &Check, console: &Console) -> String {
+fn text(policy: &Policy, subject: Option<&str>, reply: &Reply, check: &Check, console: &Console) -> String {
     let release = policy.release();
     let shown = |check: &Check| {
         let operation = release.operation_name(check.operation);
@@ -147,6 +147,9 @@ fn text(policy: &Policy, reply: &Reply, check: &Check, console: &Console) -> Str
         out.push('\n');
     };
     line(shown(check));
+    if let (true, Some(subject), Some(link)) = (check.is_crossing, subject, &check.subject) {
+        line(format!("  {subject} leads through the symlink {link}, and a lookup needs its metadata"));
+    }
     let answer = &check.answer;
     let by = answer.by.name();
     match &answer.rule {

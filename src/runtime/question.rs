@@ -25,6 +25,8 @@ pub struct Check {
     pub operation: OperationId,
     /// The path or name it is checked for.
     pub subject: Option<String>,
+    /// A symlink on the way, not the thing asked about.
+    pub is_crossing: bool,
     /// The answer.
     pub answer: Answer,
 }
@@ -132,7 +134,7 @@ pub fn ask(policy: &Policy, world: &World, question: &Question<'_>) -> Result<Re
                     }
                     let answer = policy.answer(&crossing)?;
                     let denied = answer.action == Action::Deny;
-                    checks.push(Check { operation: metadata, subject: Some(link.clone()), answer });
+                    checks.push(Check { operation: metadata, subject: Some(link.clone()), is_crossing: true, answer });
                     if denied {
                         return Ok(Reply { checks });
                     }
@@ -147,14 +149,14 @@ pub fn ask(policy: &Policy, world: &World, question: &Question<'_>) -> Result<Re
                 expected: "PROTOCOL:HOST:PORT, for instance tcp:localhost:80, or a path",
             })?;
             let answer = both_families(policy, &request, filter.id, address)?;
-            checks.push(Check { operation, subject: shown, answer });
+            checks.push(Check { operation, subject: shown, is_crossing: false, answer });
             return Ok(Reply { checks });
         } else {
             request.add_fact(release, &format!("{kind}={subject}"))?;
         }
     }
     let answer = policy.answer(&request)?;
-    checks.push(Check { operation, subject: shown, answer });
+    checks.push(Check { operation, subject: shown, is_crossing: false, answer });
     Ok(Reply { checks })
 }
 
