@@ -4,7 +4,7 @@
 //! In: arguments. Out: results on standard output, diagnostics on standard error, an exit status.
 //! Never: logic that a library user would miss.
 //!
-//! To add a verb: a file with `Options` and `run`, and a line in [`Verb`].
+//! To add a verb: a file with `Options` and `run`, and a line in `Verb`.
 
 mod check;
 mod compare;

@@ -24,16 +24,19 @@ enum Expected {
 /// Mac: each symlink on the way needs file-read-metadata, then the resolved path is checked. A
 /// filter of which nothing is known counts as not matching; --fact says more.
 #[derive(Args)]
-#[command(after_help = "Examples:
+#[command(
+    override_usage = "sbtool why [OPTIONS] PROFILE OPERATION [SUBJECT]\n       sbtool why [OPTIONS] -p TEXT OPERATION [SUBJECT]",
+    after_help = "Examples:
   sbtool why profile.sb file-read-data /tmp/x
   sbtool why profile.sb network-outbound tcp:localhost:80
   sbtool why profile.sb file-write-data /tmp/x --fact vnode-type=REGULAR-FILE
   sbtool why -p '(version 1)(deny default)' mach-lookup com.apple.logd --expect deny
 
-Exit status: 0 there is a verdict, 1 it is not the one of --expect")]
+Exit status: 0 there is a verdict, 1 it is not the one of --expect"
+)]
 pub struct Options {
-    /// PROFILE OPERATION [SUBJECT]; with -p no PROFILE
-    #[arg(value_name = "PROFILE OPERATION [SUBJECT]", required = true, num_args = 1..=3)]
+    /// The profile, the operation, and what it is about; with -p no profile
+    #[arg(value_name = "WORDS", required = true, num_args = 1..=3)]
     words: Vec<String>,
     /// The text of the profile, in place of PROFILE
     #[arg(short = 'p', value_name = "TEXT")]

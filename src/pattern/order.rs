@@ -12,7 +12,7 @@ use super::{Part, StringKind, StringPattern};
 ///
 /// Chosen: a subpath counts as the prefix `x/` and the literal `x` (TRIES.md §2.3: 71 of 88
 /// against 48 of 88); prefixes come before literals; each of the two lists is put into the order
-/// of [`by_length`]; the whole is joined by balanced halves (TRIES.md §4, §9).
+/// of `by_length`; the whole is joined by balanced halves (TRIES.md §4, §9).
 #[must_use]
 pub fn tree_of(strings: &[StringPattern]) -> Tree {
     let mut prefixes: Vec<Vec<u8>> = Vec::new();

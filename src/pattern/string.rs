@@ -33,7 +33,7 @@ pub struct StringPattern {
 /// Why a string is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PatternError {
-    /// LANGUAGE.md §5.1 [M].
+    /// LANGUAGE.md §5.1, measured.
     #[error("empty subpath pattern")]
     EmptySubpath,
     /// Program lengths are 16 bits wide (FORMAT.md §4.1).
