@@ -179,6 +179,17 @@ fn the_runtime_profiles_end_in_the_recorded_shim() {
     }
 }
 
+/// `shim_rules.json` is the record: the baseline that the code appends, and the matrix's own rules.
+#[test]
+fn the_shim_is_the_recorded_one() {
+    let text = std::fs::read(golden().join("shim_rules.json")).unwrap();
+    let mut recorded: std::collections::BTreeMap<String, Vec<String>> = serde_json::from_slice(&text).unwrap();
+    assert_eq!(recorded.remove("baseline").unwrap(), sbtool::runtime::shim::baseline());
+    let (matrix, _) = run();
+    let rules = matrix.profiles.into_iter().filter(|(_, profile)| !profile.key_specific_rules.is_empty());
+    assert_eq!(recorded, rules.map(|(id, profile)| (id, profile.key_specific_rules)).collect());
+}
+
 /// Numbers recorded by the older tool on the base texts.
 #[test]
 fn the_legacy_fields_are_the_recorded_ones() {

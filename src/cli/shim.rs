@@ -1,8 +1,10 @@
 //! `shim`: make a profile runnable.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::Args;
+use serde::Deserialize;
 
 use super::input::{self, ProfileOption, ReleaseOption};
 use super::output::Console;
@@ -29,7 +31,7 @@ pub struct Options {
     /// Add the rules that RULES.json has for KEY
     #[arg(long, value_name = "KEY", requires = "rules")]
     key: Option<String>,
-    /// JSON object: lists of rules by key
+    /// JSON object with a list of rules for each key, or a matrix
     #[arg(long, value_name = "RULES.json", requires = "key")]
     rules: Option<PathBuf>,
     /// Do not allow process-exec
@@ -86,11 +88,31 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
     Ok(Status::Holds)
 }
 
+/// Rules by key, or a matrix (or registry) whose profiles have key-specific rules.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RulesFile {
+    ByKey(BTreeMap<String, Vec<String>>),
+    Profiles { profiles: BTreeMap<String, Keyed> },
+}
+
+#[derive(Deserialize)]
+struct Keyed {
+    #[serde(default)]
+    key_specific_rules: Vec<String>,
+}
+
 fn key_rules(options: &Options) -> Result<Vec<String>, Failure> {
     let (Some(key), Some(path)) = (&options.key, &options.rules) else { return Ok(Vec::new()) };
     let (name, text) = input::read(&path.display().to_string())?;
-    let mut rules: std::collections::BTreeMap<String, Vec<String>> =
-        serde_json::from_slice(&text).map_err(|error| Failure::bad(&name, error))?;
+    let file: RulesFile = serde_json::from_slice(&text)
+        .map_err(|_| Failure::bad(&name, "expected an object with a list of rules for each key, or a matrix"))?;
+    let mut rules = match file {
+        RulesFile::ByKey(rules) => rules,
+        RulesFile::Profiles { profiles } => {
+            profiles.into_iter().map(|(key, profile)| (key, profile.key_specific_rules)).collect()
+        }
+    };
     rules.remove(key).ok_or_else(|| {
         let known: Vec<_> = rules.keys().map(String::as_str).collect();
         Failure::bad(name, format!("no rules for key '{key}'; keys: {}", known.join(", ")))

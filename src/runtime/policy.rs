@@ -146,10 +146,9 @@ impl Policy {
             .collect();
         let modifiers = describe::modifiers(&self.graph, verdict.terminal);
         let Some(reference) = &self.rules else {
-            let deciding = verdict.consulted.iter().rev().find(|step| step.holds);
-            let rule = deciding.map(|step| DecidingRule {
+            let rule = self.deciding_test(request, &verdict)?.map(|text| DecidingRule {
                 place: None,
-                text: describe::test(&self.graph, step.test),
+                text,
                 operation: request.operation,
             });
             let by = if rule.is_some() { By::Rule } else { By::Default };
@@ -181,5 +180,17 @@ impl Policy {
             }
         };
         Ok(Answer { action, by, rule, modifiers, consulted })
+    }
+
+    /// The test of a blob that stands for the rule: the last one asked. If it failed, and the walk
+    /// ended where it ends when nothing matches, the default decided.
+    fn deciding_test(&self, request: &Request, verdict: &verdict::Verdict<'_>) -> Result<Option<String>, VerdictError> {
+        let Some(last) = verdict.consulted.last() else { return Ok(None) };
+        let text = describe::test(&self.graph, last.test);
+        if last.holds {
+            return Ok(Some(text));
+        }
+        let default = verdict::explain(&self.graph, &Request::new(request.operation))?;
+        Ok((default.node != verdict.node).then(|| format!("(require-not {text})")))
     }
 }

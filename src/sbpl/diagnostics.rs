@@ -21,13 +21,12 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// The word in JSON.
+    /// The word in JSON, which knows two (CLI.md, `check`).
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Error => "error",
-            Self::Warning => "warning",
-            Self::Note => "note",
+            Self::Warning | Self::Note => "warning",
         }
     }
 }
