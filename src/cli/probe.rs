@@ -1,10 +1,11 @@
 //! `probe`: a matrix of expected verdicts.
 
-use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::builder::styling::AnsiColor;
 use clap::{Args, ValueEnum};
+use indicatif::ProgressBar;
 
 use super::input::{self, SourceOptions};
 use super::output::{self, Console, Format, table};
@@ -156,29 +157,32 @@ fn report(run: &Run, out: &Path, console: &Console) -> String {
     text
 }
 
-/// A line on standard error while a long run is under way; only on a terminal and only after a
-/// second.
+/// A bar on standard error while a long run is under way; only on a terminal (the library sees to
+/// that) and only after a second.
 struct Progress {
-    started: std::time::Instant,
+    started: Instant,
     total: usize,
-    shown: bool,
+    bar: Option<ProgressBar>,
 }
 
 impl Progress {
     fn new(total: usize) -> Self {
-        Self { started: std::time::Instant::now(), total, shown: false }
+        Self { started: Instant::now(), total, bar: None }
     }
 
     fn show(&mut self, number: usize, id: &str) {
-        if std::io::stderr().is_terminal() && self.started.elapsed().as_millis() > 1000 {
-            eprint!("\r\x1b[K{} of {}: {id}", number + 1, self.total);
-            self.shown = true;
+        if self.bar.is_none() && self.started.elapsed() > Duration::from_secs(1) {
+            self.bar = Some(ProgressBar::new(self.total as u64));
+        }
+        if let Some(bar) = &self.bar {
+            bar.set_position(number as u64);
+            bar.set_message(id.to_owned());
         }
     }
 
     fn clear(&self) {
-        if self.shown {
-            eprint!("\r\x1b[K");
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
         }
     }
 }
