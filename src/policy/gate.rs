@@ -1,9 +1,11 @@
-//! In: a [`Graph`]. Out: what would keep a process without a certain entitlement from applying it:
-//! message filters that deny (RUNTIME.md part 2, "Apply gate"). Never: a verdict on an operation.
+//! In: [`Rules`] or a [`Graph`]. Out: what would keep a process without a certain entitlement from
+//! applying them: message filters that deny (RUNTIME.md part 2, "Apply gate"). Never: a verdict on
+//! an operation.
 
 use crate::vocabulary::OperationId;
 
 use super::graph::{Graph, Node, NodeId};
+use super::rules::{Action, ModifierArgument, Rules};
 
 /// A message filter with a deny in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,12 +19,33 @@ pub struct Finding {
 /// The signature name of RUNTIME.md for a finding.
 pub const SIGNATURE: &str = "deny_message_filter";
 
-/// All findings, by operation. An operation that shares its parent's terminal counts as well.
-///
-/// That any deny that such a filter can come to counts, also one behind a test, is chosen; the
-/// recorded witnesses deny without a filter.
+/// The findings of a source: message filters in which a deny is written (RUNTIME.md part 2; a
+/// filter of allows alone is not gated). Unlike the scan recorded there, this sees what imports,
+/// macros and parameters amount to.
 #[must_use]
-pub fn findings(graph: &Graph) -> Vec<Finding> {
+pub fn of_rules(rules: &Rules) -> Vec<Finding> {
+    let mut out = Vec::new();
+    for rule in &rules.list {
+        for modifier in &rule.modifiers {
+            let ModifierArgument::MessageFilter(inner) = &modifier.argument else { continue };
+            let denied = inner.iter().filter(|inner| inner.action == Action::Deny).flat_map(|inner| &inner.operations);
+            for denied in denied {
+                out.extend(rule.operations.iter().map(|outer| Finding { outer: *outer, denied: *denied }));
+            }
+        }
+    }
+    out.sort();
+    out.dedup();
+    out
+}
+
+/// The findings of a blob, by operation. An operation that shares its parent's terminal counts as
+/// well.
+///
+/// That any deny that such a filter can come to counts is chosen: in a graph a deny that was
+/// written cannot be told from one that is merely fallen through to.
+#[must_use]
+pub fn of_graph(graph: &Graph) -> Vec<Finding> {
     let mut denying = Vec::new();
     for id in graph.reachable() {
         if let Some(Node::Terminal(terminal)) = graph.node(id) {

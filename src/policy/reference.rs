@@ -48,6 +48,12 @@ impl Reference {
         Self { rules, table, implicit }
     }
 
+    /// The rules.
+    #[must_use]
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// Which rule decides a request.
     #[must_use]
     pub fn decide(&self, request: &Request) -> Decision<'_> {

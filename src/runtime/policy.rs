@@ -3,6 +3,7 @@
 
 use crate::policy::build::{BuildError, Passes, build};
 use crate::policy::describe;
+use crate::policy::gate::{self, Finding};
 use crate::policy::graph::Graph;
 use crate::policy::reference::{Decider, Reference};
 use crate::policy::request::Request;
@@ -124,6 +125,15 @@ impl Policy {
     #[must_use]
     pub fn release(&self) -> &'static Release {
         self.graph.release
+    }
+
+    /// What would keep it from being applied.
+    #[must_use]
+    pub fn gate(&self) -> Vec<Finding> {
+        match &self.rules {
+            Some(reference) => gate::of_rules(reference.rules()),
+            None => gate::of_graph(&self.graph),
+        }
     }
 
     /// Answers a request. The verdict is the graph's; for a source the rules are read as well, to

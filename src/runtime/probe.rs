@@ -195,7 +195,9 @@ impl Prepared {
 
     fn preflight(&self, world_id: &str, profile: &Profile) -> Preflight {
         let release = self.policy.release();
-        let findings: Vec<GateFinding> = gate::findings(self.policy.graph())
+        let findings: Vec<GateFinding> = self
+            .policy
+            .gate()
             .into_iter()
             .map(|finding| GateFinding {
                 outer_action: "allow",
