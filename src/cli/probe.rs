@@ -153,6 +153,9 @@ fn report(run: &Run, out: &Path, console: &Console) -> String {
             ));
         }
     }
+    for surprise in &run.surprises {
+        text.push_str(&format!("{surprise}\n"));
+    }
     text.push_str(&format!("artifacts in {}\n", out.display()));
     text
 }

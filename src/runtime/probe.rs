@@ -34,6 +34,8 @@ pub struct Run {
     pub manifest: RunManifest,
     /// Notes and warnings about profiles.
     pub notes: Vec<Diagnostic>,
+    /// Profiles that preflight treated otherwise than expected, in words.
+    pub surprises: Vec<String>,
     /// Everything is as expected.
     pub as_expected: bool,
 }
@@ -112,13 +114,18 @@ pub fn run(
             tool_version: env!("CARGO_PKG_VERSION"),
         },
         notes: Vec::new(),
+        surprises: Vec::new(),
         as_expected: true,
     };
     for ((id, profile), one) in matrix.profiles.iter().zip(prepared) {
         let result = one.probe(id, profile, &matrix.world_id, &run_id, &world)?;
         let gated = profile.expect_apply == ExpectApply::Gated;
-        let blocked = result.status == "blocked";
-        run.as_expected &= blocked == gated && result.probes.iter().all(|probe| probe.matches != Some(false));
+        match (gated, result.status == "blocked") {
+            (true, false) => run.surprises.push(format!("{id}: expected to be blocked at preflight, and is not")),
+            (false, true) => run.surprises.push(format!("{id}: blocked at preflight, and not expected to be")),
+            _ => {}
+        }
+        run.as_expected &= run.surprises.is_empty() && result.probes.iter().all(|probe| probe.matches != Some(false));
         run.results.push((id.clone(), result));
         run.runtime_profiles.push((one.file_name, one.runtime));
         run.golden_decodes.decodes.push(one.decode);
