@@ -96,6 +96,53 @@ fn the_deepest_tree_reads_back() {
     assert!(!allows(&rules, &graph, &asked("file-read-data", b"/aaab")));
 }
 
+/// Message filters that hold one another by the ten thousand would be taken apart by recursion.
+#[test]
+fn message_filters_do_not_pile_up() {
+    let text = "(version 3)
+        (define (pile inner n) (if (= n 0) inner
+            (pile (apply-message-filter (allow mach-message-send inner)) (- n 1))))
+        (allow mach-lookup (pile (apply-message-filter (deny mach-message-send)) 30000))";
+    let error = sbtool::sbpl::evaluate("test", text.as_bytes(), &sbtool::sbpl::Options::new(release()))
+        .map(|evaluated| evaluated.rules.list.len())
+        .unwrap_err();
+    assert!(error.render(false).contains("message filter cannot stand inside"), "{}", error.render(false));
+}
+
+/// Each operation once looked at each message filter at each node.
+#[test]
+fn the_apply_gate_is_linear() {
+    let mut text = String::from("(version 3) (deny default)");
+    for number in 0..1_500 {
+        write!(
+            text,
+            "(allow mach-lookup (global-name \"n{number}\") (apply-message-filter
+                (allow mach-message-send) (deny mach-message-send (message-number {number}))))"
+        )
+        .unwrap();
+    }
+    text.push_str("(allow default (extension \"e\") (apply-message-filter (deny mach-message-send)))");
+    let graph = build(&rules_of(&text), Passes::default()).unwrap();
+    let start = Instant::now();
+    let findings = sbtool::policy::gate::findings(&graph);
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    let lookup = operation("mach-lookup");
+    assert!(findings.iter().any(|finding| finding.outer == lookup && finding.denied == operation("mach-message-send")));
+}
+
+/// A tree can stand for far more text than it has: leaves below a long beginning.
+#[test]
+fn the_strings_of_a_tree_are_listed_up_to_a_limit() {
+    use sbtool::pattern::tree::{Branch, Matcher, Tree};
+    let leaves = |count: u8| {
+        let end = || Tree::one(Matcher::End, Tree::Accept);
+        Tree::Choice((0..count).map(|byte| Branch::new(Matcher::Text(vec![byte, 0]), end())).collect())
+    };
+    let below = |tree| Tree::one(Matcher::Text(vec![b'x'; 60_000]), tree);
+    assert_eq!(below(leaves(3)).strings().map(|strings| strings.len()), Some(3));
+    assert_eq!(below(leaves(250)).strings(), None);
+}
+
 #[test]
 fn strings_nested_too_deep_are_refused() {
     let mut text = String::from("(version 3) (allow file-read*");

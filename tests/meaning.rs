@@ -6,6 +6,7 @@ mod random;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
+use proptest::sample::select;
 use random::{any_filter, release, request, rules, sound_filter};
 use sbtool::blob::{decode, encode};
 use sbtool::policy::build::{BuildError, Passes, build};
@@ -150,7 +151,7 @@ fn fail(error: impl std::fmt::Display) -> TestCaseError {
 
 fn config() -> ProptestConfig {
     // `PROPTEST_CASES` still asks for more.
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(96);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(256);
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
@@ -180,8 +181,9 @@ proptest! {
         rules in rules(sound_filter(), any::<bool>().boxed()),
         requests in vec(request(), 1..16),
         keys in vec(any::<u32>(), 1..8),
+        passes in prop_oneof![Just(Passes::default()), select(all_passes())],
     ) {
-        let graph = build(&rules, Passes::default()).map_err(fail)?;
+        let graph = build(&rules, passes).map_err(fail)?;
         let bytes = encode(&graph).map_err(fail)?;
         let decoded = decode(&bytes, release()).map_err(fail)?;
         prop_assert!(decoded.leftover.is_empty(), "{:?}", decoded.leftover);
@@ -283,7 +285,10 @@ fn value_tests_without_a_loader_and_nested_message_filters_are_refused() {
         let error = build(&rules_of(text), Passes::default()).unwrap_err();
         assert!(matches!(error, BuildError::NotLoaded { .. }), "{text}: {error}");
     }
-    let nested = r"(version 3) (allow mach-lookup (apply-message-filter
-        (allow mach-message-send (apply-message-filter (deny mach-message-send)))))";
-    assert_eq!(build(&rules_of(nested), Passes::default()).unwrap_err(), BuildError::NestedMessageFilter);
+    let mut rules = rules_of("(version 3) (allow mach-lookup (apply-message-filter (deny mach-message-send)))");
+    let mut inner = rules.list.clone();
+    inner[0].operations = vec![random::operation("mach-message-send")];
+    let inner = std::sync::Arc::new(inner);
+    rules.list[0].modifiers[0].argument = ModifierArgument::MessageFilter(inner);
+    assert_eq!(build(&rules, Passes::default()).unwrap_err(), BuildError::NestedMessageFilter);
 }

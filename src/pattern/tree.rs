@@ -102,10 +102,12 @@ impl Tree {
     }
 
     /// The strings that the tree stands for, in the order of its branches, where it is made of
-    /// texts and ends only: each with whether it is a prefix. `None` for other trees.
+    /// texts and ends only: each with whether it is a prefix. `None` for other trees, and for those
+    /// whose strings are far longer together than the tree itself.
     #[must_use]
     pub fn strings(&self) -> Option<Vec<(Vec<u8>, bool)>> {
         let mut out = Vec::new();
+        let mut length = 0;
         let mut work = vec![(self, Vec::new())];
         while let Some((tree, text)) = work.pop() {
             match tree {
@@ -116,6 +118,10 @@ impl Tree {
                             (Matcher::Text(more), then) => {
                                 let mut text = text.clone();
                                 text.extend_from_slice(more);
+                                length += text.len();
+                                if length > MAX_LISTED {
+                                    return None;
+                                }
                                 work.push((then, text));
                             }
                             (Matcher::End, Self::Accept) => work.push((&END, text.clone())),
@@ -131,6 +137,10 @@ impl Tree {
         Some(out)
     }
 }
+
+/// Most bytes of all strings of one tree and their beginnings: a program of 64 KB can stand for
+/// hundreds of megabytes.
+const MAX_LISTED: usize = 4 << 20;
 
 /// Marks an `End` branch on the work list of [`Tree::strings`].
 static END: Tree = Tree::Choice(Vec::new());
