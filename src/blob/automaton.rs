@@ -145,23 +145,34 @@ pub(super) fn read(object: &[u8], base: usize) -> Result<Automaton, BlobError> {
             count += 1;
         }
     }
-    let resolve = |address: usize| -> Result<StateId, BlobError> {
+    // Where each jump leads in the end, once that is known: a jump is followed once.
+    let mut ends: Vec<Option<StateId>> = vec![None; instructions.len()];
+    let mut resolve = |address: usize| -> Result<StateId, BlobError> {
         let mut address = address;
-        for _ in 0..=instructions.len() {
+        let mut way = Vec::new();
+        while way.len() <= instructions.len() {
             let index = *by_address.get(&address).ok_or_else(|| {
                 bad(
                     HEAD + address.min(code.len()),
                     "a jump or the end of the code leads here, and no instruction starts here".to_owned(),
                 )
             })?;
-            match &instructions[index].1 {
-                Instruction::State(_) => return Ok(numbers[index]),
-                Instruction::Jump(target) => address = *target,
-            }
+            let end = match (&instructions[index].1, ends[index]) {
+                (Instruction::State(_), _) => numbers[index],
+                (_, Some(end)) => end,
+                (Instruction::Jump(target), None) => {
+                    way.push(index);
+                    address = *target;
+                    continue;
+                }
+            };
+            way.into_iter().for_each(|index| ends[index] = Some(end));
+            return Ok(end);
         }
         Err(bad(HEAD + address, "jumps lead in a circle".to_owned()))
     };
-    let target = |id: &StateId| resolve(id.index());
+    let start = resolve(0)?;
+    let mut target = |id: &StateId| resolve(id.index());
     let mut states = Vec::with_capacity(count as usize);
     for (_, instruction) in &instructions {
         if let Instruction::State(state) = instruction {
@@ -176,7 +187,7 @@ pub(super) fn read(object: &[u8], base: usize) -> Result<Automaton, BlobError> {
             });
         }
     }
-    Ok(Automaton { start: resolve(0)?, states })
+    Ok(Automaton { start, states })
 }
 
 #[cfg(test)]

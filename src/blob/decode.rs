@@ -1,11 +1,14 @@
 //! In: bytes of a compiled single profile. Out: [`Decoded`]: the graph, the header, and an account
 //! of every byte. Never: an allocation or a loop by a size that the blob merely claims.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::layout::{Header, NODE, Section};
 use super::{BlobError, automaton, program, slice, word};
+use crate::pattern::regex::Automaton;
+use crate::pattern::tree::Tree;
 use crate::policy::graph::{Argument, Graph, Modifier, ModifierArgument, Node, NodeId, Terminal, Test};
 use crate::policy::rules::Address;
 use crate::vocabulary::{FilterId, FilterKind, ModifierArgumentKind, ModifierId, OperationId, Release};
@@ -49,7 +52,15 @@ pub struct Decoded {
 /// The first field that makes no sense, with its offset.
 pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobError> {
     let header = Header::read(bytes, release)?;
-    let mut decoder = Decoder { bytes, release, header: &header, objects: BTreeMap::new() };
+    let mut decoder = Decoder {
+        bytes,
+        release,
+        header: &header,
+        objects: BTreeMap::new(),
+        patterns: HashMap::new(),
+        regexes: HashMap::new(),
+        copied: 0,
+    };
     let count = header.nodes.len() / NODE;
     let mut nodes = Vec::with_capacity(count);
     for index in 0..count {
@@ -119,7 +130,16 @@ struct Decoder<'a> {
     release: &'static Release,
     header: &'a Header,
     objects: BTreeMap<usize, (usize, &'static str)>,
+    /// What has been read, by offset: many nodes may have one argument.
+    patterns: HashMap<usize, Arc<Tree>>,
+    regexes: HashMap<usize, Arc<Automaton>>,
+    /// Bytes that were copied for single nodes.
+    copied: usize,
 }
+
+/// Most bytes that are copied for single nodes: strings, sets and modifiers. Without a
+/// limit, 65,535 nodes with one string of 64 KB would take 4 GB.
+const MAX_COPIED: usize = 64 << 20;
 
 impl<'a> Decoder<'a> {
     /// A link: it must lead to a node.
@@ -171,7 +191,14 @@ impl<'a> Decoder<'a> {
         let argument = match (filter.kind, second_form) {
             (FilterKind::Pattern | FilterKind::Path, false) => {
                 let (start, object) = self.counted("pattern", value)?;
-                Argument::Pattern(program::read(object, start)?)
+                Argument::Pattern(match self.patterns.get(&start) {
+                    Some(known) => known.clone(),
+                    None => {
+                        let tree = Arc::new(program::read(object, start)?);
+                        self.patterns.insert(start, tree.clone());
+                        tree
+                    }
+                })
             }
             (FilterKind::Pattern | FilterKind::Path, true) => {
                 let table = self.header.table("regexes");
@@ -183,7 +210,14 @@ impl<'a> Decoder<'a> {
                     )
                 })?;
                 let (start, object) = self.counted("regex", *place)?;
-                Argument::Regex(automaton::read(object, start)?)
+                Argument::Regex(match self.regexes.get(&start) {
+                    Some(known) => known.clone(),
+                    None => {
+                        let automaton = Arc::new(automaton::read(object, start)?);
+                        self.regexes.insert(start, automaton.clone());
+                        automaton
+                    }
+                })
             }
             (FilterKind::String, false) => Argument::Text(self.c_string(value)?),
             (FilterKind::StateFlag, false) => {
@@ -231,7 +265,8 @@ impl<'a> Decoder<'a> {
                 ));
             }
             let list = slice(self.bytes, "modifier list", start, 4 * count)?;
-            self.account(start, list.len(), "modifiers");
+            self.account(start, list.len(), "modifiers")?;
+            self.copy(start, count * size_of::<Modifier>())?;
             for (place, entry) in list.chunks_exact(4).enumerate() {
                 modifiers.push(self.modifier(index, start + 4 * place, [entry[0], entry[1], entry[2], entry[3]])?);
             }
@@ -290,9 +325,30 @@ impl<'a> Decoder<'a> {
         self.header.nodes.end + 8 * usize::from(offset)
     }
 
-    fn account(&mut self, start: usize, length: usize, kind: &'static str) {
-        let entry = self.objects.entry(start).or_insert((start + length, kind));
-        entry.0 = entry.0.max(start + length);
+    /// Notes an object; it may be noted before, and overlaps no other. That is found out now and
+    /// not at the end, since objects that overlap could claim far more than the blob has.
+    fn account(&mut self, start: usize, length: usize, kind: &'static str) -> Result<(), BlobError> {
+        let end = start + length;
+        let overlaps = match self.objects.range(..end).next_back() {
+            Some((known, (known_end, _))) if *known == start => *known_end != end,
+            Some((_, (known_end, _))) => *known_end > start,
+            None => false,
+        };
+        if overlaps {
+            return Err(BlobError::bad(kind, start, "overlaps another object"));
+        }
+        self.objects.entry(start).or_insert((end, kind));
+        Ok(())
+    }
+
+    /// Counts bytes that are copied for one node.
+    fn copy(&mut self, start: usize, length: usize) -> Result<(), BlobError> {
+        self.copied = self.copied.saturating_add(length);
+        if self.copied > MAX_COPIED {
+            let reason = format!("the arguments of all nodes take more than {MAX_COPIED} bytes in all");
+            return Err(BlobError::bad("arguments", start, reason));
+        }
+        Ok(())
     }
 
     /// An object with its length in front; the offset and bytes behind the length.
@@ -300,12 +356,13 @@ impl<'a> Decoder<'a> {
         let start = self.address_of(offset);
         let length = usize::from(word(self.bytes, kind, start)?);
         let object = slice(self.bytes, kind, start + 2, length)?;
-        self.account(start, 2 + length, kind);
+        self.account(start, 2 + length, kind)?;
         Ok((start + 2, object))
     }
 
     fn c_string(&mut self, offset: u16) -> Result<Vec<u8>, BlobError> {
         let (start, object) = self.counted("string", offset)?;
+        self.copy(start, object.len())?;
         match object.split_last() {
             Some((0, text)) => Ok(text.to_vec()),
             _ => Err(BlobError::bad("string", start, "does not end in a NUL")),
@@ -328,7 +385,9 @@ impl<'a> Decoder<'a> {
         if length > 8192 || bits.last().is_none_or(|last| *last == 0) {
             return Err(BlobError::bad("set length", start + 2, "is too large, or the last byte is zero"));
         }
-        self.account(start, 4 + length, "set");
+        self.account(start, 4 + length, "set")?;
+        let count: u32 = bits.iter().map(|byte| byte.count_ones()).sum();
+        self.copy(start, length + size_of::<u16>() * count as usize)?;
         let numbers = (0..length * 8).filter(|bit| bits[bit / 8] & (1 << (bit % 8)) != 0);
         Ok(numbers.filter_map(|bit| u16::try_from(bit).ok()).collect())
     }
@@ -339,7 +398,7 @@ impl<'a> Decoder<'a> {
         if raw[1] > 1 || raw[4..] != [0; 4] || raw[0] & 3 == 0 || raw[0] > 11 {
             return Err(BlobError::bad("address", start, "host, protocol or padding makes no sense"));
         }
-        self.account(start, 8, "address");
+        self.account(start, 8, "address")?;
         Ok(Address { protocol: raw[0], localhost: raw[1] == 1, port: u16::from_le_bytes([raw[2], raw[3]]) })
     }
 }

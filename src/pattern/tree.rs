@@ -2,6 +2,8 @@
 //! pattern program (FORMAT.md §4.2): a decision tree over the subject's bytes. Never: jump
 //! distances, lengths or any other byte of the program.
 
+use std::collections::HashMap;
+
 /// A set of byte ranges, lowest and highest byte of each.
 pub type Ranges = Vec<(u8, u8)>;
 
@@ -58,22 +60,35 @@ impl Tree {
     }
 
     /// Whether a subject matches. Variables have no value here, so a branch that asks for one is
-    /// not taken. No allocation; the time is bounded by subject length times tree size.
+    /// not taken. No allocation without a search in it; each branch is asked at each place of the
+    /// subject at most once.
     #[must_use]
     pub fn matches(&self, subject: &[u8]) -> bool {
+        self.run(subject, &mut HashMap::new())
+    }
+
+    /// `failed`: for a search, how many bytes were left when it last failed; it fails again with
+    /// fewer.
+    fn run(&self, subject: &[u8], failed: &mut HashMap<*const Branch, usize>) -> bool {
         let mut tree = self;
         let mut rest = subject;
         'descend: loop {
             let Self::Choice(branches) = tree else { return true };
             for branch in branches {
                 if let Matcher::Search(byte) = &branch.matcher {
+                    let key = std::ptr::from_ref(branch);
+                    let known = failed.get(&key).copied().unwrap_or(0);
                     let mut from = rest;
                     while let Some(at) = from.iter().position(|candidate| candidate == byte) {
                         from = &from[at + 1..];
-                        if branch.then.matches(from) {
+                        if from.len() < known {
+                            break;
+                        }
+                        if branch.then.run(from, failed) {
                             return true;
                         }
                     }
+                    failed.insert(key, known.max(rest.len()));
                     continue;
                 }
                 if let Some(after) = branch.matcher.step(rest) {
@@ -87,10 +102,12 @@ impl Tree {
     }
 
     /// The strings that the tree stands for, in the order of its branches, where it is made of
-    /// texts and ends only: each with whether it is a prefix. `None` for other trees.
+    /// texts and ends only: each with whether it is a prefix. `None` for other trees, and for those
+    /// whose strings are far longer together than the tree itself.
     #[must_use]
     pub fn strings(&self) -> Option<Vec<(Vec<u8>, bool)>> {
         let mut out = Vec::new();
+        let mut length = 0;
         let mut work = vec![(self, Vec::new())];
         while let Some((tree, text)) = work.pop() {
             match tree {
@@ -101,6 +118,10 @@ impl Tree {
                             (Matcher::Text(more), then) => {
                                 let mut text = text.clone();
                                 text.extend_from_slice(more);
+                                length += text.len();
+                                if length > MAX_LISTED {
+                                    return None;
+                                }
                                 work.push((then, text));
                             }
                             (Matcher::End, Self::Accept) => work.push((&END, text.clone())),
@@ -116,6 +137,10 @@ impl Tree {
         Some(out)
     }
 }
+
+/// Most bytes of all strings of one tree and their beginnings: a program of 64 KB can stand for
+/// hundreds of megabytes.
+const MAX_LISTED: usize = 4 << 20;
 
 /// Marks an `End` branch on the work list of [`Tree::strings`].
 static END: Tree = Tree::Choice(Vec::new());

@@ -2,6 +2,8 @@
 //! applying them: message filters that deny (RUNTIME.md part 2, "Apply gate"). Never: a verdict on
 //! an operation.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
 use crate::vocabulary::OperationId;
 
 use super::graph::{Graph, Node, NodeId};
@@ -46,54 +48,67 @@ pub fn of_rules(rules: &Rules) -> Vec<Finding> {
 /// written cannot be told from one that is merely fallen through to.
 #[must_use]
 pub fn of_graph(graph: &Graph) -> Vec<Finding> {
-    let mut denying = Vec::new();
+    let denying = leading_to_deny(graph);
+    let mut filters: HashMap<NodeId, BTreeSet<OperationId>> = HashMap::new();
     for id in graph.reachable() {
         if let Some(Node::Terminal(terminal)) = graph.node(id) {
             for (operation, entry) in terminal.message_filters() {
-                if leads_to_deny(graph, entry) {
-                    denying.push((id, operation));
+                if denying.get(entry.index()).is_some_and(|denies| *denies) {
+                    filters.entry(id).or_default().insert(operation);
                 }
             }
         }
     }
-    if denying.is_empty() {
+    if filters.is_empty() {
         return Vec::new();
     }
-    let mut out = Vec::new();
+    let mut out = BTreeSet::new();
     for (index, entry) in graph.entries.iter().enumerate() {
         let Ok(number) = u16::try_from(index) else { break };
-        walk(graph, *entry, |id| {
-            for (terminal, denied) in &denying {
-                if *terminal == id {
-                    out.push(Finding { outer: OperationId(number), denied: *denied });
+        for id in below(graph, *entry) {
+            let denied = filters.get(&id).into_iter().flatten();
+            out.extend(denied.map(|denied| Finding { outer: OperationId(number), denied: *denied }));
+        }
+    }
+    out.into_iter().collect()
+}
+
+/// For each node, whether a walk from it can end in a deny. Each edge is followed back once.
+fn leading_to_deny(graph: &Graph) -> Vec<bool> {
+    let mut parents: Vec<Vec<usize>> = vec![Vec::new(); graph.nodes.len()];
+    let mut leads = vec![false; graph.nodes.len()];
+    let mut work = Vec::new();
+    for (index, node) in graph.nodes.iter().enumerate() {
+        match node {
+            Node::Test { matched, unmatched, .. } => {
+                for child in [matched, unmatched] {
+                    if let Some(list) = parents.get_mut(child.index()) {
+                        list.push(index);
+                    }
                 }
             }
-            false
-        });
+            Node::Terminal(terminal) if terminal.denies() => work.push(index),
+            Node::Terminal(_) => {}
+        }
     }
-    out.sort();
-    out.dedup();
-    out
+    while let Some(index) = work.pop() {
+        if !std::mem::replace(&mut leads[index], true) {
+            work.extend(parents[index].iter().copied());
+        }
+    }
+    leads
 }
 
-fn leads_to_deny(graph: &Graph, entry: NodeId) -> bool {
-    walk(graph, entry, |id| matches!(graph.node(id), Some(Node::Terminal(terminal)) if terminal.denies()))
-}
-
-/// Visits every node below `entry` until `stop` says so; true if it did.
-fn walk(graph: &Graph, entry: NodeId, mut stop: impl FnMut(NodeId) -> bool) -> bool {
-    let mut seen = std::collections::HashSet::new();
+/// Every node that a walk from `entry` can come to.
+fn below(graph: &Graph, entry: NodeId) -> HashSet<NodeId> {
+    let mut seen = HashSet::new();
     let mut work = vec![entry];
     while let Some(id) = work.pop() {
-        if !seen.insert(id) {
-            continue;
-        }
-        if stop(id) {
-            return true;
-        }
-        if let Some(Node::Test { matched, unmatched, .. }) = graph.node(id) {
+        if seen.insert(id)
+            && let Some(Node::Test { matched, unmatched, .. }) = graph.node(id)
+        {
             work.extend([*matched, *unmatched]);
         }
     }
-    false
+    seen
 }

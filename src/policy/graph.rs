@@ -1,6 +1,8 @@
 //! In: nodes from the builder or the decoder. Out: [`Graph`], the policy graph: per operation an
 //! entry, tests that go on to *matched* or *unmatched*, terminals. Never: offsets, raw bytes, SBPL.
 
+use std::sync::Arc;
+
 use crate::pattern::regex::Automaton;
 use crate::pattern::tree::Tree;
 use crate::vocabulary::{FilterId, ModifierId, OperationId, Release};
@@ -29,10 +31,10 @@ pub enum Argument {
     Numbers(Vec<u16>),
     /// An exact string.
     Text(Vec<u8>),
-    /// A set of strings.
-    Pattern(Tree),
-    /// A regular expression.
-    Regex(Automaton),
+    /// A set of strings; equal ones of many nodes may be one object.
+    Pattern(Arc<Tree>),
+    /// A regular expression; equal ones of many nodes may be one object.
+    Regex(Arc<Automaton>),
     /// A network address.
     Address(Address),
     /// The state flag with this number in [`Graph::states`].

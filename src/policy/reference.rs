@@ -4,6 +4,7 @@
 
 use super::request::{Entitlement, Fact, Request};
 use super::rules::{Action, Argument, Filter, OperationRules, Rule, Rules, Tail, Test};
+use crate::pattern::regex::Automaton;
 use crate::pattern::{Part, StringKind, StringPattern};
 use crate::vocabulary::{FilterKind, OperationId, Release};
 
@@ -133,8 +134,14 @@ fn strings(argument: &Argument, subject: &[u8], fold: bool) -> bool {
     match argument {
         Argument::Pattern(pattern) => string(pattern, subject, fold),
         Argument::Regexes(list) => list.iter().any(|(_, expression)| {
-            let expression = if fold { expression.folded() } else { expression.clone() };
-            expression.reference().is_ok_and(|regex| regex.is_match(subject))
+            match expression.reference(fold) {
+                Ok(regex) => regex.is_match(subject),
+                // Too large for that matcher; no answer at all would be a wrong one.
+                Err(_) => {
+                    let expression = if fold { expression.folded() } else { expression.clone() };
+                    Automaton::of(&[expression]).is_ok_and(|automaton| automaton.matches(subject))
+                }
+            }
         }),
         _ => false,
     }

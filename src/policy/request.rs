@@ -26,6 +26,10 @@ pub enum Entitlement {
 
 /// An operation with all that is known about it. A filter may have several facts (extensions that
 /// a process holds); a test is true if it is true of one of them.
+///
+/// A filter that the vocabulary calls single-valued has one fact at most, and the three contrary
+/// name filters have one between them: the graph builder concludes from one value that there is no
+/// other (GRAPH.md R5), so a request with two would get whatever the order of tests makes of it.
 #[derive(Clone, Debug)]
 pub struct Request {
     /// What is asked for.
@@ -56,6 +60,17 @@ pub enum RequestError {
     /// An operation that is asked about nothing.
     #[error("operation '{0}' takes no subject; give what is known as --fact FILTER=VALUE")]
     NoSubject(String),
+    /// A second value where a request has one.
+    #[error("filter '{filter}' has a value already{}", .other.as_ref().map(|other| format!(", from '{other}'")).unwrap_or_default())]
+    SecondValue {
+        /// The filter.
+        filter: String,
+        /// The contrary filter that has the value.
+        other: Option<String>,
+    },
+    /// A second value of an entitlement.
+    #[error("entitlement '{0}' has a value already")]
+    SecondEntitlement(String),
     /// A path that does not start at the root.
     #[error("'{0}' is no absolute path")]
     RelativePath(String),
@@ -69,33 +84,72 @@ impl Request {
     }
 
     /// Adds a string that `filter` is asked about.
-    pub fn add_text(&mut self, release: &Release, filter: FilterId, text: &[u8]) {
+    ///
+    /// # Errors
+    /// [`RequestError::SecondValue`] where the filter has one value and another one is known.
+    pub fn add_text(&mut self, release: &Release, filter: FilterId, text: &[u8]) -> Result<(), RequestError> {
         let mut text = text.to_vec();
         if release.folds_paths() && release.filter(filter).is_some_and(|entry| entry.folds) {
             text.make_ascii_lowercase();
         }
-        self.facts.push((filter, Fact::Text(text)));
+        self.add(release, filter, Fact::Text(text))
     }
 
     /// Adds a number.
-    pub fn add_number(&mut self, filter: FilterId, number: u16) {
-        self.facts.push((filter, Fact::Number(number)));
+    ///
+    /// # Errors
+    /// As [`Request::add_text`].
+    pub fn add_number(&mut self, release: &Release, filter: FilterId, number: u16) -> Result<(), RequestError> {
+        self.add(release, filter, Fact::Number(number))
     }
 
     /// Adds an address.
-    pub fn add_address(&mut self, filter: FilterId, address: Address) {
-        self.facts.push((filter, Fact::Address(address)));
+    ///
+    /// # Errors
+    /// As [`Request::add_text`].
+    pub fn add_address(&mut self, release: &Release, filter: FilterId, address: Address) -> Result<(), RequestError> {
+        self.add(release, filter, Fact::Address(address))
     }
 
-    /// Adds an entitlement of the process.
-    pub fn add_entitlement(&mut self, name: &[u8], value: Entitlement) {
-        self.entitlements.push((name.to_vec(), value));
+    fn add(&mut self, release: &Release, filter: FilterId, fact: Fact) -> Result<(), RequestError> {
+        if let Some(entry) = release.filter(filter) {
+            let rivals = |known: FilterId| {
+                let contrary = || entry.contrary && release.filter(known).is_some_and(|known| known.contrary);
+                if known == filter { entry.single_valued } else { contrary() }
+            };
+            if let Some((known, _)) =
+                self.facts.iter().find(|(known, old)| rivals(*known) && !(*known == filter && *old == fact))
+            {
+                let other = (*known != filter).then(|| release.filter_name(*known).into_owned());
+                return Err(RequestError::SecondValue { filter: entry.name.clone(), other });
+            }
+        }
+        self.facts.push((filter, fact));
+        Ok(())
+    }
+
+    /// Adds an entitlement of the process. More strings for one that has strings join them: that is
+    /// an array.
+    ///
+    /// # Errors
+    /// [`RequestError::SecondEntitlement`] for any other second value.
+    pub fn add_entitlement(&mut self, name: &[u8], value: Entitlement) -> Result<(), RequestError> {
+        let Some((_, known)) = self.entitlements.iter_mut().find(|(known, _)| known == name) else {
+            self.entitlements.push((name.to_vec(), value));
+            return Ok(());
+        };
+        match (known, value) {
+            (Entitlement::Texts(known), Entitlement::Texts(more)) => known.extend(more),
+            (known, value) if *known == value => {}
+            _ => return Err(RequestError::SecondEntitlement(String::from_utf8_lossy(name).into_owned())),
+        }
+        Ok(())
     }
 
     /// Adds `FILTER=VALUE`.
     ///
     /// # Errors
-    /// Where there is no such filter or the value is not of its kind.
+    /// Where there is no such filter, the value is not of its kind, or a second one is too many.
     pub fn add_fact(&mut self, release: &Release, text: &str) -> Result<(), RequestError> {
         let (name, value) = text.split_once('=').ok_or_else(|| RequestError::NoEquals(text.to_owned()))?;
         if name == "entitlement" {
@@ -105,8 +159,7 @@ impl Request {
                 "#f" | "false" => Entitlement::Bool(false),
                 text => Entitlement::Texts(vec![text.as_bytes().to_vec()]),
             };
-            self.add_entitlement(key.as_bytes(), value);
-            return Ok(());
+            return self.add_entitlement(key.as_bytes(), value);
         }
         let filter = release
             .filter_named(name)
@@ -115,26 +168,23 @@ impl Request {
         let bad = |expected| RequestError::BadValue { filter: name.to_owned(), value: value.to_owned(), expected };
         match filter.kind {
             FilterKind::Boolean => match value {
-                "#t" | "true" | "1" => self.add_number(filter.id, 1),
-                "#f" | "false" | "0" => self.add_number(filter.id, 0),
-                _ => return Err(bad("true or false")),
+                "#t" | "true" | "1" => self.add_number(release, filter.id, 1),
+                "#f" | "false" | "0" => self.add_number(release, filter.id, 0),
+                _ => Err(bad("true or false")),
             },
             FilterKind::Bitfield | FilterKind::Enum | FilterKind::Integer => {
                 let number = filter.values.get(value).copied().or_else(|| number(value));
-                self.add_number(
-                    filter.id,
-                    number.ok_or_else(|| bad("a number of 16 bits or a name that the filter has"))?,
-                );
+                let number = number.ok_or_else(|| bad("a number of 16 bits or a name that the filter has"))?;
+                self.add_number(release, filter.id, number)
             }
             FilterKind::String | FilterKind::Pattern | FilterKind::Path | FilterKind::StateFlag => {
-                self.add_text(release, filter.id, value.as_bytes());
+                self.add_text(release, filter.id, value.as_bytes())
             }
             FilterKind::Network => {
                 let address = address(value).ok_or_else(|| bad("PROTOCOL:HOST:PORT, for instance tcp:localhost:80"))?;
-                self.add_address(filter.id, address);
+                self.add_address(release, filter.id, address)
             }
         }
-        Ok(())
     }
 
     /// Everything known about a filter.
@@ -204,4 +254,40 @@ pub fn subject_filter(operation: &str) -> Option<&'static str> {
         "signal" => "target",
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vocabulary::DEFAULT_RELEASE;
+
+    /// What the builder concludes from one value (GRAPH.md R5) must hold of every request.
+    #[test]
+    fn a_filter_with_one_value_takes_no_second() {
+        let release = Release::named(DEFAULT_RELEASE).unwrap();
+        let mut request = Request::new(OperationId::DEFAULT);
+        request.add_fact(release, "path=/a").unwrap();
+        request.add_fact(release, "path=/A").unwrap();
+        let second = request.add_fact(release, "path=/b").unwrap_err();
+        assert_eq!(second.to_string(), "filter 'path' has a value already");
+        request.add_fact(release, "global-name=x").unwrap();
+        let contrary = request.add_fact(release, "xpc-service-name=x").unwrap_err();
+        assert_eq!(contrary.to_string(), "filter 'xpc-service-name' has a value already, from 'global-name'");
+        // Several extensions, several targets.
+        for fact in ["extension=a", "extension=b", "target=self", "target=same-sandbox"] {
+            request.add_fact(release, fact).unwrap();
+        }
+    }
+
+    #[test]
+    fn strings_of_an_entitlement_add_up_and_nothing_else_does() {
+        let release = Release::named(DEFAULT_RELEASE).unwrap();
+        let mut request = Request::new(OperationId::DEFAULT);
+        request.add_fact(release, "entitlement=k=a").unwrap();
+        request.add_fact(release, "entitlement=k=b").unwrap();
+        let both = Entitlement::Texts(vec![b"a".to_vec(), b"b".to_vec()]);
+        assert_eq!(request.entitlement(b"k"), Some(&both));
+        assert!(request.add_fact(release, "entitlement=k").is_err());
+        assert_eq!(request.entitlement(b"k"), Some(&both));
+    }
 }

@@ -125,7 +125,7 @@ pub fn ask(policy: &Policy, world: &World, question: &Question<'_>) -> Result<Re
             if let Some(metadata) = release.operation("file-read-metadata") {
                 for link in &walk.crossed {
                     let mut crossing = Request::new(metadata);
-                    crossing.add_text(release, path.id, link.as_bytes());
+                    crossing.add_text(release, path.id, link.as_bytes())?;
                     for fact in question.facts {
                         crossing.add_fact(release, fact)?;
                     }
@@ -140,7 +140,7 @@ pub fn ask(policy: &Policy, world: &World, question: &Question<'_>) -> Result<Re
                     }
                 }
             }
-            request.add_text(release, path.id, walk.resolved.as_bytes());
+            request.add_text(release, path.id, walk.resolved.as_bytes())?;
             shown = Some(walk.resolved);
         } else if is_network {
             let address = address(subject).ok_or_else(|| RequestError::BadValue {
@@ -172,13 +172,13 @@ fn both_families(
     filter: crate::vocabulary::FilterId,
     address: Address,
 ) -> Result<Answer, QuestionError> {
-    let ask = |protocol: u8| {
+    let ask = |protocol: u8| -> Result<Answer, QuestionError> {
         let mut request = request.clone();
-        request.add_address(filter, Address { protocol, ..address });
-        policy.answer(&request)
+        request.add_address(policy.release(), filter, Address { protocol, ..address })?;
+        Ok(policy.answer(&request)?)
     };
     if address.protocol & 3 != 3 {
-        return Ok(ask(address.protocol)?);
+        return ask(address.protocol);
     }
     let transport = address.protocol & !3;
     let (first, second) = (ask(transport | 1)?, ask(transport | 2)?);

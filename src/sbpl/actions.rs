@@ -232,6 +232,12 @@ fn sort_argument(machine: &SbplMachine, argument: &Value, parts: &mut Parts, cal
 
 fn check_modifiers(machine: &SbplMachine, parts: &Parts, action: Action, at: Option<Span>) -> Result<(), Error> {
     let release = machine.host.release;
+    // The first collector is the profile's. Values that hold one another without end are also
+    // taken apart by recursion, so this must not wait for the builder.
+    let is_message_filter = |modifier: &Modifier| matches!(modifier.argument, ModifierArgument::MessageFilter(_));
+    if machine.host.collectors.len() > 1 && parts.modifiers.iter().any(is_message_filter) {
+        return Err(Error::new("a message filter cannot stand inside another one", at));
+    }
     for (place, modifier) in parts.modifiers.iter().enumerate() {
         let Some(entry) = release.modifier(modifier.id) else { continue };
         let name = &entry.name;

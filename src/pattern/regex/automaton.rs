@@ -219,11 +219,13 @@ impl Builder {
 /// The bytes between the ranges, in circular order from the first one. Neighbours such as `[^./]`
 /// leave an empty gap, written as Apple writes it: lower bound one above the upper (FORMAT.md §5).
 fn gaps(ranges: &[(u8, u8)]) -> Ranges {
+    let mut ranges = ranges.to_vec();
+    ranges.sort_unstable();
     let mut merged: Ranges = Vec::new();
     for (low, high) in ranges {
         match merged.last_mut() {
-            Some(last) if *low <= last.1 => last.1 = last.1.max(*high),
-            _ => merged.push((*low, *high)),
+            Some(last) if low <= last.1 => last.1 = last.1.max(high),
+            _ => merged.push((low, high)),
         }
     }
     let count = merged.len();

@@ -45,9 +45,6 @@ impl Expression {
     /// The same in ASCII lower case: for filters whose subject is folded. Chosen (LANGUAGE.md §5.1).
     #[must_use]
     pub fn folded(&self) -> Self {
-        let lower = |ranges: &Ranges| {
-            ranges.iter().map(|(low, high)| (low.to_ascii_lowercase(), high.to_ascii_lowercase())).collect()
-        };
         let all = |list: &[Self]| list.iter().map(Self::folded).collect();
         match self {
             Self::Byte(byte) => Self::Byte(byte.to_ascii_lowercase()),
@@ -63,14 +60,15 @@ impl Expression {
     }
 
     /// The expression for a matcher that other people wrote: the reference that the automaton is
-    /// held against.
+    /// held against. `fold`: without regard to ASCII case, by that matcher's own notion.
     ///
     /// # Errors
     /// Where the expression is too large for that matcher.
-    pub fn reference(&self) -> Result<regex::bytes::Regex, regex::Error> {
+    pub fn reference(&self, fold: bool) -> Result<regex::bytes::Regex, regex::Error> {
         let mut text = String::new();
         self.translate(&mut text);
-        regex::bytes::RegexBuilder::new(&text).unicode(false).dot_matches_new_line(true).build()
+        let mut builder = regex::bytes::RegexBuilder::new(&text);
+        builder.unicode(false).dot_matches_new_line(true).case_insensitive(fold).build()
     }
 
     fn translate(&self, out: &mut String) {
@@ -119,6 +117,38 @@ impl Expression {
     }
 }
 
+/// The ranges in lower case, ascending. A range that crosses a border of the capitals is cut there:
+/// lowering its bounds alone would change which other bytes it holds, or turn it round.
+fn lower(ranges: &Ranges) -> Ranges {
+    let mut out = Ranges::new();
+    let mut crossed = false;
+    for (low, high) in ranges {
+        let parts = [(0, b'@'), (b'A', b'Z'), (b'[', u8::MAX)].map(|(first, last)| (first.max(*low), last.min(*high)));
+        let parts = parts.into_iter().filter(|(low, high)| low <= high);
+        let before = out.len();
+        out.extend(parts.map(|(low, high)| match low {
+            b'A'..=b'Z' => (low.to_ascii_lowercase(), high.to_ascii_lowercase()),
+            _ => (low, high),
+        }));
+        // Below and above at once is a plain range again only where no capital was between.
+        crossed |= out.len() > before + 1;
+    }
+    out.sort_unstable();
+    out.dedup();
+    if crossed {
+        // The pieces may overlap or touch; together they are fewer ranges.
+        let mut joined = Ranges::new();
+        for (low, high) in out {
+            match joined.last_mut() {
+                Some(last) if u16::from(low) <= u16::from(last.1) + 1 => last.1 = last.1.max(high),
+                _ => joined.push((low, high)),
+            }
+        }
+        return joined;
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -147,10 +177,29 @@ mod tests {
     }
 
     proptest! {
+        /// Lower case of an expression matches of a lower-case subject what the reference matcher
+        /// finds without regard to case, whatever borders its sets cross.
+        #[test]
+        fn folding_means_without_regard_to_case(
+            ranges in proptest::collection::vec((any::<u8>(), any::<u8>()), 1..4),
+            edges in proptest::collection::vec((0x3fu8..0x5d, 0x3fu8..0x7d), 0..3),
+            negated in any::<bool>(),
+            byte in any::<u8>(),
+        ) {
+            let mut list: Ranges = ranges.into_iter().chain(edges).map(|(a, b)| (a.min(b), a.max(b))).collect();
+            list.sort_unstable();
+            list.dedup();
+            let set = if negated { Expression::NegatedClass(list) } else { Expression::Class(list) };
+            let automaton = Automaton::of(&[set.folded()]).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let reference = set.reference(true).map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let subject = [byte.to_ascii_lowercase()];
+            prop_assert_eq!(automaton.matches(&subject), reference.is_match(&subject), "{:?}", set);
+        }
+
         /// The automaton matches what the reference matcher matches.
         #[test]
         fn the_automaton_means_the_expression(e in expression(), subject in "[abc/]{0,6}") {
-            let reference = e.reference().map_err(|e| TestCaseError::fail(e.to_string()))?;
+            let reference = e.reference(false).map_err(|e| TestCaseError::fail(e.to_string()))?;
             let automaton = Automaton::of(std::slice::from_ref(&e)).map_err(|e| TestCaseError::fail(e.to_string()))?;
             prop_assert_eq!(automaton.matches(subject.as_bytes()), reference.is_match(subject.as_bytes()), "{:?}", e);
         }

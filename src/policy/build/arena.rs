@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use crate::pattern::StringPattern;
 use crate::policy::graph::Terminal;
 use crate::policy::rules::{Argument, Test};
-use crate::vocabulary::{FilterKind, ModifierId, OperationId, Release};
+use crate::vocabulary::{FilterId, FilterKind, ModifierId, OperationId, Release};
 
 use super::BuildError;
 
@@ -35,8 +35,8 @@ pub(super) struct BuildTest {
     pub is_string: bool,
     single_valued: bool,
     contrary: bool,
-    /// Refers to what a test before it loaded.
-    pub has_prerequisite: bool,
+    /// The filter that loads what this test refers to.
+    pub prerequisite: Option<FilterId>,
     /// Loads something for others or refers to it: its outcome depends on the tests before it, so
     /// nothing may be concluded from it, and it may not be skipped.
     opaque: bool,
@@ -194,7 +194,7 @@ impl Arena {
         if let Some(id) = self.test_numbers.get(&test) {
             return *id;
         }
-        let has_prerequisite = filter.is_some_and(|filter| filter.prerequisite.is_some());
+        let prerequisite = super::loads::prerequisite(self.release, test.filter);
         let is_regex = matches!(test.argument, Argument::Regexes(_));
         let id = TestId(u32::try_from(self.tests.len()).unwrap_or(u32::MAX));
         self.tests.push(BuildTest {
@@ -202,8 +202,8 @@ impl Arena {
             single_valued: filter.is_some_and(|filter| filter.single_valued),
             contrary: filter.is_some_and(|filter| filter.contrary)
                 && filter.is_some_and(|filter| filter.kind == FilterKind::Pattern),
-            has_prerequisite,
-            opaque: has_prerequisite || self.release.is_prerequisite(test.filter),
+            prerequisite,
+            opaque: prerequisite.is_some() || self.release.is_prerequisite(test.filter),
             // A regular expression sorts after the strings of its filter; by how much is not
             // known (GRAPH.md R1), so by the least.
             cost: filter.map_or(0, |filter| i32::from(filter.cost)) * 2 + i32::from(is_regex),

@@ -135,12 +135,12 @@ impl Finisher<'_> {
                     text: list.first().map(|(text, _)| String::from_utf8_lossy(text).into_owned()).unwrap_or_default(),
                     reason: error.to_string(),
                 })?;
-                graph::Argument::Regex(automaton)
+                graph::Argument::Regex(automaton.into())
             }
             rules::Argument::Pattern(pattern) if pattern.text().is_none() => {
                 let tree = tree_with_variables(pattern, |name| self.variables.number(name.as_bytes()));
                 self.variables.check()?;
-                graph::Argument::Pattern(tree)
+                graph::Argument::Pattern(tree.into())
             }
             rules::Argument::Pattern(_) => {
                 let strings: Vec<StringPattern> = entries
@@ -151,7 +151,7 @@ impl Finisher<'_> {
                     })
                     .collect();
                 check_nesting(&strings)?;
-                graph::Argument::Pattern(tree_of(&strings))
+                graph::Argument::Pattern(tree_of(&strings).into())
             }
         };
         Ok(graph::Test { filter: first.test.filter, argument })

@@ -10,6 +10,7 @@ use super::arena::{Arena, Id, Known, TestId};
 
 /// Puts a rule before `older`: where the filter is true, `action`; else what was there.
 pub(super) fn rule(arena: &mut Arena, filter: &Filter, number: usize, action: Id, older: Id) -> Result<Id, BuildError> {
+    super::loads::check(arena.release, filter)?;
     let mut lowering = Lowering { arena, known: Known::default(), rule: number, place: 0 };
     lowering.number(filter);
     lowering.filter(filter, false, action, older, Context { conjunction: None, sortable: true })

@@ -8,13 +8,15 @@ use super::arena::{Arena, BuildNode, Id, TestId};
 /// R3a). Hashed cases: `metafilter_any`, `sys_sample`. Strings with variables stay alone: their
 /// alternatives are not told apart by a first byte (chosen).
 pub(super) fn adjacent_strings(arena: &mut Arena, roots: &[Id]) {
-    let incoming = arena.incoming(roots);
-    // Highest number first: the first node of a run takes in the rest, so the work is linear.
+    let mut incoming = arena.incoming(roots);
+    // Highest number first: the first node of a run takes in the rest, and what was taken in is
+    // reached no more, so the work is linear.
     for index in (0..arena.nodes.len()).rev() {
         if incoming[index] == 0 {
             continue;
         }
-        while let Some((taken, unmatched)) = partner(arena, &incoming, index) {
+        while let Some((partner, taken, unmatched)) = partner(arena, &incoming, index) {
+            incoming[partner.index()] = 0;
             if let BuildNode::Test { tests, unmatched: edge, .. } = &mut arena.nodes[index] {
                 tests.extend(taken);
                 *edge = unmatched;
@@ -23,7 +25,7 @@ pub(super) fn adjacent_strings(arena: &mut Arena, roots: &[Id]) {
     }
 }
 
-fn partner(arena: &Arena, incoming: &[u32], index: usize) -> Option<(Vec<TestId>, Id)> {
+fn partner(arena: &Arena, incoming: &[u32], index: usize) -> Option<(Id, Vec<TestId>, Id)> {
     let BuildNode::Test { tests, matched, unmatched, .. } = &arena.nodes[index] else { return None };
     let BuildNode::Test { tests: other, matched: other_matched, unmatched: next, .. } = &arena.nodes[unmatched.index()]
     else {
@@ -37,5 +39,5 @@ fn partner(arena: &Arena, incoming: &[u32], index: usize) -> Option<(Vec<TestId>
     };
     let same = filter(tests).is_some() && filter(tests) == filter(other);
     let fits = same && matched == other_matched && incoming[unmatched.index()] == 1;
-    fits.then(|| (other.clone(), *next))
+    fits.then(|| (*unmatched, other.clone(), *next))
 }

@@ -15,6 +15,7 @@
 mod arena;
 mod finish;
 mod implicit;
+mod loads;
 mod lower;
 mod merge;
 mod sort;
@@ -66,6 +67,17 @@ pub enum BuildError {
         /// Why.
         reason: String,
     },
+    /// A message filter among the rules of a message filter.
+    #[error("a message filter cannot stand inside another one")]
+    NestedMessageFilter,
+    /// A test of a loaded value that is asked where nothing is loaded.
+    #[error("({filter}) asks about what ({loader}) loads, and must stand behind it in one require-all")]
+    NotLoaded {
+        /// The filter of the test.
+        filter: String,
+        /// The filter that loads.
+        loader: String,
+    },
     /// More variables or state flags than a blob can name.
     #[error("more than {limit} {what} in one profile")]
     TooManyNames {
@@ -91,12 +103,12 @@ pub fn build(rules: &Rules, passes: Passes) -> Result<Graph, BuildError> {
             Tail::Parent(parent) => roots.get(parent.index()).copied().flatten().unwrap_or(Id::DENY),
             Tail::Table(Action::Allow) => arena.terminal(BuildTerminal::plain(0))?,
             Tail::Table(Action::Deny) => arena.terminal(BuildTerminal::plain(Terminal::DENY | Terminal::REPORT))?,
-            Tail::Rule(number) => action(&mut arena, rules, &rules.list[number])?,
+            Tail::Rule(number) => action(&mut arena, rules, &rules.list[number], false)?,
         };
         // Oldest first: each newer rule is put before what is there.
         for number in entry.filtered.iter().rev() {
             let rule = &rules.list[*number];
-            let action = action(&mut arena, rules, rule)?;
+            let action = action(&mut arena, rules, rule, false)?;
             if let Some(filter) = &rule.filter {
                 root = lower::rule(&mut arena, filter, *number, action, root)?;
             }
@@ -143,8 +155,9 @@ fn parents_first(table: &[OperationRules]) -> Vec<OperationId> {
 }
 
 /// The terminal of a rule: its action, the flag bits of its modifiers, and those that carry
-/// something (FORMAT.md §2.2).
-fn action(arena: &mut Arena, rules: &Rules, rule: &Rule) -> Result<Id, BuildError> {
+/// something (FORMAT.md §2.2). Messages carry no messages: a rule of a message filter has none of
+/// its own (chosen; nested ones could also take time without bound).
+fn action(arena: &mut Arena, rules: &Rules, rule: &Rule, is_message: bool) -> Result<Id, BuildError> {
     let mut flags = match rule.action {
         Action::Allow => 0,
         Action::Deny => Terminal::DENY | Terminal::REPORT,
@@ -158,6 +171,7 @@ fn action(arena: &mut Arena, rules: &Rules, rule: &Rule) -> Result<Id, BuildErro
             ModifierArgument::None => {}
             ModifierArgument::Number(number) => carried.push((*id, arena::Carried::Number(*number))),
             ModifierArgument::Text(text) => carried.push((*id, arena::Carried::Text(text.clone()))),
+            ModifierArgument::MessageFilter(_) if is_message => return Err(BuildError::NestedMessageFilter),
             ModifierArgument::MessageFilter(inner) => {
                 for (operation, entry) in message_filter(arena, rules, inner)? {
                     carried.push((*id, arena::Carried::MessageFilter(operation, entry)));
@@ -172,7 +186,8 @@ fn action(arena: &mut Arena, rules: &Rules, rule: &Rule) -> Result<Id, BuildErro
 /// (chosen). What no rule decides falls through to the default message filter, which denies
 /// (chosen; the one known case names no filter inside).
 fn message_filter(arena: &mut Arena, rules: &Rules, inner: &[Rule]) -> Result<Vec<(OperationId, Id)>, BuildError> {
-    let inner = Rules { list: inner.to_vec(), implicit: false, ..rules.clone() };
+    let Rules { release, version, .. } = *rules;
+    let inner = Rules { release, version, list: inner.to_vec(), profile_flags: 0, implicit: false };
     let table = inner.by_operation();
     let mut out = Vec::new();
     for (index, entry) in table.iter().enumerate() {
@@ -184,12 +199,12 @@ fn message_filter(arena: &mut Arena, rules: &Rules, inner: &[Rule]) -> Result<Ve
             continue;
         }
         let mut root = match entry.tail {
-            Tail::Rule(number) => action(arena, &inner, &inner.list[number])?,
+            Tail::Rule(number) => action(arena, &inner, &inner.list[number], true)?,
             _ => Id::DENY,
         };
         for number in entry.filtered.iter().rev() {
             let rule = &inner.list[*number];
-            let action = action(arena, &inner, rule)?;
+            let action = action(arena, &inner, rule, true)?;
             if let Some(filter) = &rule.filter {
                 root = lower::rule(arena, filter, *number, action, root)?;
             }

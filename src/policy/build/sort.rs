@@ -82,18 +82,7 @@ fn sort_chain(arena: &mut Arena, chain: &[Id]) {
         last = if goes_on_when { *matched } else { *unmatched };
         links.push(Link { tests: tests.clone(), goes_on_when });
     }
-    // A test that refers to what another one loaded stays behind it, so the two move together.
-    let mut units: Vec<(i32, Vec<Link>)> = Vec::new();
-    for link in links {
-        let test = link.tests.first().map(|test| arena.test(*test));
-        let (cost, bound) = test.map_or((0, false), |test| (test.cost, test.has_prerequisite));
-        match units.last_mut() {
-            Some((_, unit)) if bound => unit.push(link),
-            _ => units.push((cost, vec![link])),
-        }
-    }
-    units.sort_by_key(|(cost, _)| *cost);
-    let sorted = units.into_iter().flat_map(|(_, unit)| unit);
+    let Some(sorted) = sorted(arena, links) else { return };
     for (position, (id, link)) in chain.iter().zip(sorted).enumerate() {
         let next = chain.get(position + 1).copied().unwrap_or(last);
         if let BuildNode::Test { tests, matched, unmatched, .. } = &mut arena.nodes[id.index()] {
@@ -101,4 +90,30 @@ fn sort_chain(arena: &mut Arena, chain: &[Id]) {
             (*matched, *unmatched) = if link.goes_on_when { (next, exit) } else { (exit, next) };
         }
     }
+}
+
+/// The links by cost, each test that refers to a loaded value right behind its loader, whatever
+/// stood between the two. `None` where one refers to a loader before the chain and the chain has
+/// another one: such a chain stays as it is.
+fn sorted(arena: &Arena, links: Vec<Link>) -> Option<Vec<Link>> {
+    let test = |link: &Link| link.tests.first().map(|test| arena.test(*test));
+    let mut units: Vec<(i32, Vec<Link>)> = Vec::new();
+    let mut refers_back = false;
+    for link in links {
+        let Some(entry) = test(&link) else { return None };
+        let is_loader = |unit: &[Link]| {
+            let first = unit.first().and_then(test);
+            first.is_some_and(|first| entry.prerequisite == Some(first.test.filter))
+        };
+        match units.iter().rposition(|(_, unit)| is_loader(unit)) {
+            Some(place) => units[place].1.push(link),
+            None if refers_back && arena.release.is_prerequisite(entry.test.filter) => return None,
+            None => {
+                refers_back |= entry.prerequisite.is_some();
+                units.push((entry.cost, vec![link]));
+            }
+        }
+    }
+    units.sort_by_key(|(cost, _)| *cost);
+    Some(units.into_iter().flat_map(|(_, unit)| unit).collect())
 }
