@@ -65,7 +65,7 @@ fn require_not(_: &mut SbplMachine, call: Call<'_>) -> Outcome {
     let mut filters = filters_of(&call)?;
     match (filters.pop(), filters.is_empty()) {
         (Some(filter), true) => done(filter.negate().map_err(|message| Error::new(message, call.at))?),
-        _ => Err(Error::new("require-not requires exactly one filter", call.at)),
+        _ => Err(Error::new("exactly one filter expected", call.at)),
     }
 }
 
