@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::host::{Context, Sbpl, SbplMachine};
+use super::host::{Context, MAX_CONTEXTS, Sbpl, SbplMachine};
 use super::objects::{FilterValue, Object};
 use super::scheme::{Call, Environment, Error, HostFrame, Native, Pair, Step, Syntax, Value};
 use super::source::Span;
@@ -144,7 +144,11 @@ fn with(machine: &mut SbplMachine, call: Call<'_>) -> Outcome {
             }
             ModifierArgument::Number(number)
         }
-        (ModifierArgumentKind::Text, [Value::String(text)]) => ModifierArgument::Text(text.bytes.borrow().clone()),
+        (ModifierArgumentKind::Text, [Value::String(text)]) => {
+            let bytes = text.bytes.borrow();
+            machine.charge(bytes.len(), call.at)?;
+            ModifierArgument::Text(bytes.clone())
+        }
         _ => return Err(malformed()),
     };
     Ok(Step::Return(Object::Modifier(Modifier { id, argument }).value()))
@@ -177,6 +181,9 @@ fn rule(machine: &mut SbplMachine, call: Call<'_>, action: Action) -> Outcome {
             }
         }
     }
+    machine.charge(4 * parts.operations.len(), call.at)?;
+    let mut seen = std::collections::HashSet::new();
+    parts.operations.retain(|operation| seen.insert(*operation));
     if !parts.named {
         return Err(Error::new("at least one operation required", call.at));
     }
@@ -192,10 +199,9 @@ fn rule(machine: &mut SbplMachine, call: Call<'_>, action: Action) -> Outcome {
             Some(inner) => FilterValue::combine(vec![inner, outer], Filter::All).map_err(fail)?,
         });
     }
-    parts.operations.dedup();
     machine.charge(256, call.at)?;
     if !parts.operations.is_empty() {
-        let origin = Sbpl::origin(machine, call.at);
+        let origin = Sbpl::origin(machine, call.at)?;
         let rule = Rule {
             action,
             operations: parts.operations,
@@ -204,7 +210,7 @@ fn rule(machine: &mut SbplMachine, call: Call<'_>, action: Action) -> Outcome {
             origin,
         };
         if let Some(collector) = machine.host.collectors.last_mut() {
-            collector.push(rule);
+            collector.rules.push(rule);
         }
     }
     Ok(Step::Return(Value::Bool(true)))
@@ -264,18 +270,23 @@ fn message_filter(
     environment: &Rc<Environment>,
     at: Option<Span>,
 ) -> Outcome {
-    struct Collected(usize, usize);
+    struct Collected(Option<Span>);
+    fn has_message_filter(rule: &Rule) -> bool {
+        rule.modifiers.iter().any(|modifier| matches!(modifier.argument, ModifierArgument::MessageFilter(_)))
+    }
     impl HostFrame<Sbpl> for Collected {
         fn resume(&self, machine: &mut SbplMachine, _: Value) -> Outcome {
-            let rules = machine.host.collectors.pop().unwrap_or_default();
-            machine.host.collectors.truncate(self.0.max(1));
-            machine.host.contexts.truncate(self.1);
+            // The profile's own collector is never popped: a continuation cannot come back here once
+            // the filter is finished.
+            let rules = machine.host.collectors.pop().map(|collector| collector.rules).unwrap_or_default();
+            if rules.iter().any(has_message_filter) {
+                return Err(Error::new("message filters cannot stand inside one another", self.0));
+            }
             Ok(Step::Return(Object::MessageFilter(Arc::new(rules)).value()))
         }
     }
-    let frame = Collected(machine.host.collectors.len(), machine.host.contexts.len());
-    machine.push_host_frame(Rc::new(frame));
-    machine.host.collectors.push(Vec::new());
+    machine.push_host_frame(Rc::new(Collected(at)));
+    machine.host.open_collector();
     Ok(machine.body(form.cdr(), environment.clone(), at))
 }
 
@@ -299,6 +310,9 @@ fn with_context(
             let context = context(&self.kind, &value).ok_or_else(|| {
                 Error::new(format!("illegal argument to {}: {}", self.kind, value.written()), self.at)
             })?;
+            if machine.host.contexts.len() >= MAX_CONTEXTS {
+                return Err(Error::new(format!("{} nested too deep (limit {MAX_CONTEXTS})", self.kind), self.at));
+            }
             machine.push_host_frame(Rc::new(Leave(machine.host.contexts.len())));
             machine.host.contexts.push(context);
             Ok(machine.body(self.body.clone(), self.environment.clone(), self.at))

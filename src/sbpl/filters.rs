@@ -74,6 +74,13 @@ pub(super) fn call(machine: &mut SbplMachine, id: FilterId, place: usize, argume
     let release = machine.host.release;
     let Some(filter) = release.filter(id) else { return Err(Error::new("illegal function", at)) };
     let Some(function) = filter.functions.get(place) else { return Err(Error::new("illegal function", at)) };
+    // A pattern is copied; an expression becomes a tree.
+    let cost = if function.matching == MatchKind::Regex { 64 } else { 1 };
+    for argument in arguments {
+        if let Value::String(text) = argument {
+            machine.charge(64 + cost * text.bytes.borrow().len(), at)?;
+        }
+    }
     machine.charge(64 * (arguments.len() + 1), at)?;
     let call = Making { filter, arguments, at };
     let variables = machine.host.has_pattern_variables();
@@ -263,6 +270,7 @@ fn require_entitlement(machine: &mut SbplMachine, call: Call<'_>) -> Outcome {
         return Err(Error::new("too many arguments to require-entitlement", call.at));
     }
     let name = call.string(0)?;
+    machine.charge(256 + name.len(), call.at)?;
     let loader = entitlement_test(machine, "%entitlement-load", Argument::Text(name), call.at)?;
     let value = match call.arguments.get(1) {
         None => entitlement_test(machine, "%entitlement-boolean", Argument::Number(1), call.at)?,
@@ -276,6 +284,7 @@ fn require_entitlement(machine: &mut SbplMachine, call: Call<'_>) -> Outcome {
 
 fn entitlement_value(machine: &mut SbplMachine, call: Call<'_>) -> Outcome {
     let variables = machine.host.has_pattern_variables();
+    machine.charge(256, call.at)?;
     done(match call.argument(0) {
         Value::Bool(value) => {
             entitlement_test(machine, "%entitlement-boolean", Argument::Number(u16::from(*value)), call.at)?
@@ -293,6 +302,7 @@ fn entitlement_value_regex(machine: &mut SbplMachine, call: Call<'_>) -> Outcome
     let Some(text) = call.argument(0).bytes() else {
         return Err(Error::new("entitlement-value-regex argument must be string", call.at));
     };
+    machine.charge(64 * text.len() + 256, call.at)?;
     let expression =
         regex::parse(&text).map_err(|error| Error::new(format!("invalid regular expression: {error}"), call.at))?;
     done(entitlement_test(machine, "%entitlement-string", Argument::Regexes(vec![(text, expression)]), call.at)?)

@@ -82,6 +82,9 @@ fn evaluate((expression, at): (Value, At), environment: &Scope) -> Step {
     Step::Evaluate { expression, environment: environment.clone(), at }
 }
 
+/// What a closure and its share of its scope take, roughly.
+const CLOSURE_BYTES: usize = 256;
+
 /// Longest list that a special form walks at once.
 const MAX_PARTS: usize = 1 << 20;
 
@@ -90,7 +93,8 @@ fn quote<H: Host>(_: &mut Machine<H>, form: &Rc<Pair>, _: &Scope, at: At) -> Out
     Ok(Step::Return(value))
 }
 
-fn closure(
+fn closure<H: Host>(
+    machine: &mut Machine<H>,
     parameters: &Value,
     body: Value,
     environment: &Scope,
@@ -113,12 +117,15 @@ fn closure(
             _ => return Err(Error::new("syntax error: parameter is no symbol", at)),
         }
     };
+    machine.spend((names.len() / 8) as u64, at)?;
+    machine.charge(CLOSURE_BYTES, at)?;
+    machine.remember_scope(environment);
     Ok(Closure { parameters: names, rest: rest_name, body, environment: environment.clone(), name })
 }
 
-fn lambda<H: Host>(_: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+fn lambda<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
     let (parameters, _) = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
-    let closure = closure(&parameters, rest_after(form, 1), environment, None, at)?;
+    let closure = closure(machine, &parameters, rest_after(form, 1), environment, None, at)?;
     Ok(Step::Return(Value::Closure(Rc::new(closure))))
 }
 
@@ -131,7 +138,7 @@ fn define<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scop
         }
         Some((Value::Pair(head), _)) => {
             let Value::Symbol(name) = head.car() else { return Err(malformed(form, at)) };
-            let closure = closure(&head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
+            let closure = closure(machine, &head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
             environment.define(&name, Value::Closure(Rc::new(closure)));
             Ok(Step::Return(Value::Symbol(name)))
         }
@@ -217,6 +224,13 @@ fn logic<H: Host>(
         machine.push(Frame::Logic { stop_at, rest: pair.cdr(), environment: environment.clone(), at });
     }
     Ok(evaluate((pair.car(), place_of(&pair, at)), environment))
+}
+
+/// Whether a value is among the keys of a `case` clause.
+fn has_key<H: Host>(machine: &mut Machine<H>, keys: &Value, value: &Value, at: At) -> Result<bool, Error> {
+    let length = keys.length().unwrap_or_default();
+    machine.spend((length / 8) as u64, at)?;
+    Ok(keys.items(length).is_some_and(|keys| keys.iter().any(|key| key.same_value(value))))
 }
 
 /// A `let` of any kind while its inits are evaluated.
@@ -309,6 +323,8 @@ fn next_init<H: Host>(machine: &mut Machine<H>, form: Rc<LetForm>, values: Vec<V
             let outer = match &form.kind {
                 LetKind::Named(name) => {
                     let outer = Environment::new(Some(scope));
+                    machine.charge(CLOSURE_BYTES, form.at)?;
+                    machine.remember_scope(&outer);
                     outer.define(
                         name,
                         Value::Closure(Rc::new(Closure {
@@ -347,6 +363,7 @@ fn do_form<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Sco
     let Value::Symbol(loop_name) = again[0].clone() else { return Err(malformed(form, at)) };
     let begin = symbol(machine, "begin");
     let mut body = rest_after(form, 2).items(MAX_PARTS).ok_or_else(|| malformed(form, at))?;
+    machine.spend((body.len() / 8) as u64, at)?;
     body.insert(0, begin.clone());
     body.push(Value::list(again));
     let test = symbol(machine, "if");
@@ -376,7 +393,7 @@ fn macro_form<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &
     match part(form, 0, at) {
         Some((Value::Pair(head), _)) => {
             let Value::Symbol(name) = head.car() else { return Err(malformed(form, at)) };
-            let closure = closure(&head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
+            let closure = closure(machine, &head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
             environment.define(&name, Value::Macro(Rc::new(closure)));
             Ok(Step::Return(Value::Symbol(name)))
         }
@@ -394,7 +411,7 @@ fn macro_form<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &
 fn define_macro<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
     let Some((Value::Pair(head), _)) = part(form, 0, at) else { return Err(malformed(form, at)) };
     let Value::Symbol(name) = head.car() else { return Err(malformed(form, at)) };
-    let expander = closure(&head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
+    let expander = closure(machine, &head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
     let parameter = Symbol::uninterned("form");
     let native = |machine: &mut Machine<H>, name: &str| {
         let symbol = machine.symbols.intern(name);
@@ -422,8 +439,10 @@ fn defined<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Sco
     Ok(evaluate(name, environment))
 }
 
-/// A template becomes code that builds it, which is then evaluated. The reader bounds the nesting
-/// of templates, so the recursion here is shallow.
+/// Deepest nesting of a template. Each level takes a few KB of stack in a debug build.
+const MAX_TEMPLATE: usize = 100;
+
+/// A template becomes code that builds it, which is then evaluated.
 fn quasiquote<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
     let (template, template_at) = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
     let code = Template { machine, at }.code(&template, 1, 0)?;
@@ -448,8 +467,8 @@ impl<H: Host> Template<'_, H> {
     }
 
     fn code(&mut self, template: &Value, level: usize, depth: usize) -> Result<Value, Error> {
-        if depth > super::super::reader::MAX_NESTING {
-            return Err(Error::new("quasiquote nested too deep", self.at));
+        if depth > MAX_TEMPLATE {
+            return Err(Error::new(format!("quasiquote nested too deep (limit {MAX_TEMPLATE})"), self.at));
         }
         match template {
             Value::Pair(pair) => self.list_code(pair, level, depth),
@@ -600,8 +619,8 @@ pub(super) fn resume<H: Host>(machine: &mut Machine<H>, frame: FrameOf<H>, value
             while let Value::Pair(pair) = &rest {
                 if let Value::Pair(clause) = pair.car() {
                     let keys = clause.car();
-                    let hit = is_symbol(&keys, "else")
-                        || keys.items(MAX_PARTS).is_some_and(|keys| keys.iter().any(|key| key.same_value(&value)));
+                    machine.spend(1, at)?;
+                    let hit = is_symbol(&keys, "else") || has_key(machine, &keys, &value, at)?;
                     if hit {
                         return Ok(machine.body(clause.cdr(), environment, at));
                     }

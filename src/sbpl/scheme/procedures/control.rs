@@ -27,8 +27,8 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
         native!(["not"], 1, Some(1), |_, call| done(Value::Bool(!call.argument(0).is_true()))),
         native!(["eq?"], 2, Some(2), |_, call| done(Value::Bool(call.argument(0).same(call.argument(1))))),
         native!(["eqv?"], 2, Some(2), |_, call| done(Value::Bool(call.argument(0).same_value(call.argument(1))))),
-        native!(["equal?"], 2, Some(2), |_, call| {
-            done(Value::Bool(call.argument(0).same_contents(call.argument(1), 1 << 24)))
+        native!(["equal?"], 2, Some(2), |machine, call| {
+            done(Value::Bool(machine.same_contents(call.argument(0), call.argument(1), call.at)?))
         }),
     ];
     macro_rules! predicates {
@@ -70,7 +70,7 @@ fn apply<H: Host>(machine: &mut Machine<H>, mut call: Call<'_>) -> Outcome {
 }
 
 fn call_cc<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
-    let continuation = machine.capture();
+    let continuation = machine.capture(call.at)?;
     Ok(Step::Apply { procedure: call.argument(0).clone(), arguments: vec![continuation], at: call.at })
 }
 
@@ -131,10 +131,20 @@ fn fold<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
     iterate(machine, kind, call.argument(0).clone(), vec![call.argument(2).clone()], call.at)
 }
 
+/// Longest message that a program can raise, in bytes, give or take one object.
+const MAX_MESSAGE: usize = 16_384;
+
 /// `(error "text" object…)`: the text, then each object as `write` shows it.
 fn error<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
     let mut parts = call.arguments.iter();
-    let first = parts.next().map(Value::displayed).unwrap_or_default();
-    let rest = parts.map(|part| format!(" {}", part.written()));
-    Err(Error::new(std::iter::once(first).chain(rest).collect::<String>(), call.at))
+    let mut message = parts.next().map(Value::displayed).unwrap_or_default();
+    for part in parts {
+        if message.len() > MAX_MESSAGE {
+            message.push_str(" ...");
+            break;
+        }
+        message.push(' ');
+        message.push_str(&part.written());
+    }
+    Err(Error::new(message, call.at))
 }

@@ -81,6 +81,14 @@ pub(super) struct Iteration {
     at: Option<Span>,
 }
 
+impl Iteration {
+    /// How many values a copy would have to copy.
+    pub fn held(&self) -> usize {
+        let others = if let IterationKind::Partition(_, out) = &self.kind { out.len() } else { 0 };
+        self.lists.len() + self.results.len() + others
+    }
+}
+
 #[derive(Clone)]
 pub(super) enum IterationKind {
     /// Collect the results.

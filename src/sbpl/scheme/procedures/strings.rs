@@ -10,21 +10,21 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
     let mut table = vec![
         native!(["string-append"], 0, None, append),
         native!(["string-length"], 1, Some(1), |_, call| {
-            done(Value::Integer(i64::try_from(call.string(0)?.len()).unwrap_or(i64::MAX)))
+            done(Value::Integer(i64::try_from(call.text(0)?.len()).unwrap_or(i64::MAX)))
         }),
         native!(["string-ref"], 2, Some(2), string_ref),
         native!(["substring"], 2, Some(3), substring),
         native!(["make-string"], 1, Some(2), make_string),
         native!(["string"], 0, None, string),
         native!(["string-copy"], 1, Some(1), |machine, call| {
-            let bytes = call.string(0)?;
+            let bytes = call.text(0)?;
             machine.charge(bytes.len(), call.at)?;
-            done(Value::string(bytes))
+            done(Value::string(bytes.clone()))
         }),
         native!(["string->list"], 1, Some(1), |machine, call| {
-            let bytes = call.string(0)?;
+            let bytes = call.text(0)?;
             machine.charge(bytes.len() * 64, call.at)?;
-            done(Value::list(bytes.into_iter().map(Value::Character).collect()))
+            done(Value::list(bytes.iter().copied().map(Value::Character).collect()))
         }),
         native!(["list->string"], 1, Some(1), |machine, call| {
             let items = machine.list_items(&call, 0)?;
@@ -72,8 +72,8 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
     macro_rules! comparisons {
         ($($text:literal, $folded:literal, $characters:literal, $characters_folded:literal: $holds:ident),+ $(,)?) => {
             table.extend([$(
-                native!([$text], 2, Some(2), |_, call| compare_strings(&call, false, std::cmp::Ordering::$holds)),
-                native!([$folded], 2, Some(2), |_, call| compare_strings(&call, true, std::cmp::Ordering::$holds)),
+                native!([$text], 2, Some(2), |machine, call| compare_strings(machine, &call, false, std::cmp::Ordering::$holds)),
+                native!([$folded], 2, Some(2), |machine, call| compare_strings(machine, &call, true, std::cmp::Ordering::$holds)),
                 native!([$characters], 2, Some(2), |_, call| compare_characters(&call, false, std::cmp::Ordering::$holds)),
                 native!([$characters_folded], 2, Some(2), |_, call| compare_characters(&call, true, std::cmp::Ordering::$holds)),
             )+])
@@ -116,7 +116,7 @@ fn bound(call: &Call<'_>, index: usize, what: &str, most: usize) -> Result<usize
 }
 
 fn string_ref<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
-    let bytes = call.string(0)?;
+    let bytes = call.text(0)?;
     let number = call.integer(1)?;
     let byte = usize::try_from(number).ok().and_then(|position| bytes.get(position).copied());
     match byte {
@@ -126,7 +126,7 @@ fn string_ref<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
 }
 
 fn substring<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
-    let bytes = call.string(0)?;
+    let bytes = call.text(0)?;
     let start = bound(&call, 1, "start ", bytes.len())?;
     let end = if call.arguments.len() > 2 { bound(&call, 2, "end ", bytes.len())? } else { bytes.len() };
     let part =
@@ -158,8 +158,10 @@ fn number_to_string<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
     }))
 }
 
-fn string_to_number<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
-    let text = String::from_utf8_lossy(&call.string(0)?).into_owned();
+fn string_to_number<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
+    let text = call.text(0)?;
+    machine.spend((text.len() / 16) as u64, call.at)?;
+    let text = String::from_utf8_lossy(&text);
     let radix = if call.arguments.len() > 1 { u32::try_from(call.integer(1)?).unwrap_or(10) } else { 10 };
     let integer = if (2..=36).contains(&radix) { i64::from_str_radix(&text, radix).ok() } else { None };
     if let Some(number) = integer {
@@ -173,13 +175,15 @@ fn string_to_number<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
 
 type Holds = fn(std::cmp::Ordering) -> bool;
 
-fn compare_strings(call: &Call<'_>, fold: bool, holds: Holds) -> Outcome {
-    let (mut a, mut b) = (call.string(0)?, call.string(1)?);
-    if fold {
-        a.make_ascii_lowercase();
-        b.make_ascii_lowercase();
-    }
-    done(Value::Bool(holds(a.cmp(&b))))
+fn compare_strings<H: Host>(machine: &mut Machine<H>, call: &Call<'_>, fold: bool, holds: Holds) -> Outcome {
+    let (a, b) = (call.text(0)?, call.text(1)?);
+    machine.spend((a.len().min(b.len()) / 64) as u64, call.at)?;
+    let order = if fold { lower(&a).cmp(lower(&b)) } else { a.cmp(&b) };
+    done(Value::Bool(holds(order)))
+}
+
+fn lower(bytes: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    bytes.iter().map(u8::to_ascii_lowercase)
 }
 
 fn compare_characters(call: &Call<'_>, fold: bool, holds: Holds) -> Outcome {
