@@ -252,6 +252,11 @@ impl Host for Sbpl {
         }
     }
 
+    fn has_syntax(&self, name: &str) -> bool {
+        // A macro of version 1 (LANGUAGE.md §4.3).
+        name != "debug" || self.version == Some(1)
+    }
+
     fn syntax() -> &'static [(&'static str, super::scheme::Syntax<Self>)] {
         actions::SYNTAX
     }

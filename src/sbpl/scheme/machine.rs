@@ -8,6 +8,7 @@ use super::super::source::{SourceId, Sources, Span};
 use super::call::Call;
 use super::error::{Budget, Error, ErrorKind, MAX_TRAIL, Trail, TrailKind};
 use super::frame::{Frame, FrameOf, HostFrame, Link, Stack};
+use super::prelude;
 use super::procedures::{self, Native};
 use super::syntax::{self, Syntax};
 use super::value::{Closure, Environment, Foreign, Pair, Symbol, Symbols, Value, discard_stack};
@@ -64,6 +65,11 @@ pub trait Host: Sized + 'static {
         at: Option<Span>,
     ) -> Result<Step, Error>;
 
+    /// Whether one of the host's special forms is there at this moment.
+    fn has_syntax(&self, _name: &str) -> bool {
+        true
+    }
+
     /// The host's own special forms.
     fn syntax() -> &'static [(&'static str, Syntax<Self>)];
 
@@ -91,7 +97,8 @@ pub struct Machine<H: Host> {
     /// The global scope.
     pub global: Rc<Environment>,
     natives: Vec<Native<H>>,
-    syntax: std::collections::HashMap<Symbol, Syntax<H>>,
+    /// Special forms, and which of them no program can bind.
+    syntax: std::collections::HashMap<Symbol, (Syntax<H>, bool)>,
     stack: Stack<H>,
     budget: Budget,
     steps: u64,
@@ -140,7 +147,7 @@ impl<H: Host> Machine<H> {
         }
         for (name, syntax) in syntax::all::<H>().iter().chain(H::syntax()) {
             let symbol = machine.symbols.intern(name);
-            machine.syntax.insert(symbol, *syntax);
+            machine.syntax.insert(symbol, (*syntax, syntax::NATIVE.contains(name)));
         }
         machine
     }
@@ -311,8 +318,8 @@ impl<H: Host> Machine<H> {
         self.find(name, environment).ok_or_else(|| Error::unbound(name, at))
     }
 
-    /// The value of a name in the scopes from `environment` outwards, if it has one.
-    pub(super) fn find(&mut self, name: &Symbol, environment: &Rc<Environment>) -> Option<Value> {
+    /// The value that a scope from `environment` outwards has for a name.
+    fn find_bound(&mut self, name: &Symbol, environment: &Rc<Environment>) -> Option<Value> {
         let mut scope = environment;
         let mut hops = 0;
         let found = loop {
@@ -327,13 +334,19 @@ impl<H: Host> Machine<H> {
         };
         // Scopes inside one another are cheap to pass, but there may be a million of them.
         self.steps += hops / 8;
+        found
+    }
+
+    /// The value of a name: of a scope from `environment` outwards, of the host, or of the library.
+    pub(super) fn find(&mut self, name: &Symbol, environment: &Rc<Environment>) -> Option<Value> {
+        let found = self.find_bound(name, environment);
         if found.is_some() {
             return found;
         }
         // The host looks through its tables.
         self.steps += 16;
-        let value = H::global(self, name)?;
-        scope.define(name, value.clone());
+        let value = H::global(self, name).or_else(|| prelude::global(self, name))?;
+        self.global.define(name, value.clone());
         Some(value)
     }
 
@@ -388,7 +401,7 @@ impl<H: Host> Machine<H> {
         let at = form.span.or(at);
         let head = form.car();
         if let Value::Symbol(name) = &head {
-            if let Some(syntax) = self.syntax.get(name).copied() {
+            if let Some(syntax) = self.syntax_of(name, &environment) {
                 return syntax(self, &form, &environment, at);
             }
             let procedure = self.lookup(name, &environment, form.car_span.or(at))?;
@@ -397,6 +410,19 @@ impl<H: Host> Machine<H> {
         let head_place = form.car_span.or(at);
         self.push(Frame::Operator { form: form.clone(), environment: environment.clone(), at });
         Ok(Step::Evaluate { expression: head, environment, at: head_place })
+    }
+
+    /// The special form of a name, unless the program has bound the name to something of its own.
+    /// Only the forms that are native in the original cannot be bound (LANGUAGE.md §2.1); the
+    /// others are macros there.
+    fn syntax_of(&mut self, name: &Symbol, environment: &Rc<Environment>) -> Option<Syntax<H>> {
+        let (syntax, native) = *self.syntax.get(name)?;
+        (native || self.find_bound(name, environment).is_none()).then_some(syntax)
+    }
+
+    /// Whether a name is one of the special forms that are macros in the original, and so defined.
+    pub(super) fn is_macro_syntax(&self, name: &Symbol) -> bool {
+        self.syntax.get(name).is_some_and(|(_, native)| !native) && self.host.has_syntax(name.name())
     }
 
     fn call_form(

@@ -45,6 +45,8 @@ impl Value {
             Self::Macro(_) => "macro",
             Self::Promise(_) => "promise",
             Self::Environment(_) => "environment",
+            Self::Port(_) => "port",
+            Self::EndOfFile => "end of file",
             Self::Foreign(_) => "object",
         }
     }
@@ -133,6 +135,8 @@ fn atom(value: &Value, write: bool, out: &mut String) {
         Value::Continuation(_) => out.push_str("#<CONTINUATION>"),
         Value::Promise(_) => out.push_str("#<PROMISE>"),
         Value::Environment(_) => out.push_str("#<ENVIRONMENT>"),
+        Value::Port(_) => out.push_str("#<PORT>"),
+        Value::EndOfFile => out.push_str("#<EOF>"),
         Value::Foreign(object) => out.push_str(&object.written()),
         Value::Pair(_) | Value::Vector(_) => {}
     }

@@ -14,6 +14,26 @@ use super::value::{Closure, Environment, Pair, Promise, Symbol, Value};
 /// A special form: gets the whole form, its scope and its place.
 pub type Syntax<H> = fn(&mut Machine<H>, &Rc<Pair>, &Rc<Environment>, Option<Span>) -> Result<Step, Error>;
 
+/// The forms that are native in the original; all others can be bound by a program.
+pub(super) const NATIVE: &[&str] = &[
+    "quote",
+    "lambda",
+    "define",
+    "set!",
+    "if",
+    "cond",
+    "case",
+    "let",
+    "let*",
+    "letrec",
+    "begin",
+    "and",
+    "or",
+    "delay",
+    "cons-stream",
+    "macro",
+];
+
 /// The table of special forms (LANGUAGE.md §2.1).
 pub(super) fn all<H: Host>() -> Vec<(&'static str, Syntax<H>)> {
     vec![
@@ -572,7 +592,10 @@ pub(super) fn resume<H: Host>(machine: &mut Machine<H>, frame: FrameOf<H>, value
             _ => Err(Error::new("syntax error: malformed macro", at)),
         },
         Frame::Defined { environment, at } => match value {
-            Value::Symbol(name) => Ok(Step::Return(Value::Bool(machine.find(&name, &environment).is_some()))),
+            Value::Symbol(name) => {
+                let defined = machine.find(&name, &environment).is_some() || machine.is_macro_syntax(&name);
+                Ok(Step::Return(Value::Bool(defined)))
+            }
             _ => Err(Error::new("defined?: argument 1 must be: symbol", at)),
         },
         Frame::Set { name, environment, at } => {

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
-use super::super::source::Span;
+use super::super::source::{SourceId, Span};
 use super::machine::Continuation;
 
 /// An interned name; equal names are the same object.
@@ -101,6 +101,10 @@ pub enum Value {
     Promise(Rc<Promise>),
     /// What `current-environment` returns.
     Environment(Rc<Environment>),
+    /// A string that is being read.
+    Port(Rc<Port>),
+    /// What reading gives at the end.
+    EndOfFile,
     /// A value of the host.
     Foreign(Rc<dyn Foreign>),
 }
@@ -162,6 +166,14 @@ impl Drop for Vector {
     fn drop(&mut self) {
         self.0.take().into_iter().for_each(discard);
     }
+}
+
+/// A string that is being read.
+pub struct Port {
+    /// The text, kept with those of the profile so that errors in it have a place.
+    pub source: SourceId,
+    /// The next byte.
+    pub position: Cell<u32>,
 }
 
 /// A procedure written in Scheme.
@@ -455,6 +467,8 @@ impl Value {
             (Self::Promise(a), Self::Promise(b)) => Rc::ptr_eq(a, b),
             (Self::Environment(a), Self::Environment(b)) => Rc::ptr_eq(a, b),
             (Self::Continuation(a), Self::Continuation(b)) => Rc::ptr_eq(a, b),
+            (Self::Port(a), Self::Port(b)) => Rc::ptr_eq(a, b),
+            (Self::EndOfFile, Self::EndOfFile) => true,
             (Self::Foreign(a), Self::Foreign(b)) => Rc::ptr_eq(a, b),
             _ => false,
         }

@@ -52,6 +52,26 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
         }),
         native!(["vector-ref"], 2, Some(2), vector_ref),
         native!(["vector-set!"], 3, Some(3), vector_set),
+        native!(["vector-fill!"], 2, Some(2), |machine, call| {
+            let Value::Vector(items) = call.argument(0) else { return Err(call.wrong_type(0, "vector")) };
+            machine.spend((items.borrow().len() / 8) as u64, call.at)?;
+            // What was in it is dropped once nothing is borrowed any more.
+            let length = items.borrow().len();
+            drop(items.replace(vec![call.argument(1).clone(); length]));
+            done(call.argument(0).clone())
+        }),
+        native!(["vector-equal?"], 2, Some(2), |machine, call| {
+            done(Value::Bool(machine.same_contents(call.argument(0), call.argument(1), call.at)?))
+        }),
+        native!(["atom?"], 1, Some(1), |_, call| done(Value::Bool(!matches!(call.argument(0), Value::Pair(_))))),
+        native!(["acons"], 3, Some(3), |_, call| {
+            let entry = Value::cons(call.argument(0).clone(), call.argument(1).clone());
+            done(Value::cons(entry, call.argument(2).clone()))
+        }),
+        native!(["head"], 1, Some(1), |_, call| match call.argument(0) {
+            Value::Pair(pair) => done(pair.car()),
+            _ => Err(call.wrong_type(0, "pair")),
+        }),
         native!(["list->vector"], 1, Some(1), |machine, call| {
             let items = machine.list_items(&call, 0)?;
             done(Value::vector(items))

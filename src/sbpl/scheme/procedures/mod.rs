@@ -11,6 +11,7 @@ use super::value::Value;
 mod control;
 mod lists;
 mod numbers;
+mod ports;
 mod strings;
 
 /// A native procedure.
@@ -66,6 +67,7 @@ pub(super) fn all<H: Host>() -> Vec<Native<H>> {
     let mut table = control::table();
     table.extend(lists::table());
     table.extend(numbers::table());
+    table.extend(ports::table());
     table.extend(strings::table());
     table
 }

@@ -34,6 +34,15 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
             });
             done(Value::string(bytes.collect::<Result<Vec<u8>, _>>()?))
         }),
+        native!(["string-set!"], 3, Some(3), string_set),
+        native!(["string-fill!"], 2, Some(2), |machine, call| {
+            let byte = character(&call, 1)?;
+            let mut bytes = changeable(&call)?;
+            machine.spend((bytes.len() / 64) as u64, call.at)?;
+            bytes.fill(byte);
+            done(call.argument(0).clone())
+        }),
+        native!(["string->atom"], 1, Some(2), string_to_atom),
         native!(["string->symbol"], 1, Some(1), |machine, call| {
             let name = String::from_utf8_lossy(&call.string(0)?).into_owned();
             machine.charge(name.len(), call.at)?;
@@ -125,6 +134,39 @@ fn string_ref<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
     }
 }
 
+/// The bytes of a string that is no literal (LANGUAGE.md §1).
+fn changeable<'a>(call: &'a Call<'_>) -> Result<std::cell::RefMut<'a, Vec<u8>>, Error> {
+    match call.argument(0) {
+        Value::String(text) if text.literal => {
+            let shown = call.argument(0).written();
+            Err(Error::new(format!("{}: unable to alter immutable string: {shown}", call.name), call.at))
+        }
+        Value::String(text) => Ok(text.bytes.borrow_mut()),
+        _ => Err(call.wrong_type(0, "string")),
+    }
+}
+
+fn string_set<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
+    let byte = character(&call, 2)?;
+    let number = call.integer(1)?;
+    let mut bytes = changeable(&call)?;
+    match usize::try_from(number).ok().and_then(|position| bytes.get_mut(position)) {
+        Some(slot) => *slot = byte,
+        None => return Err(Error::new(format!("string-set!: out of bounds: {number}"), call.at)),
+    }
+    done(call.argument(0).clone())
+}
+
+/// `(string->atom "12")`: a number where it is one, else a symbol.
+fn string_to_atom<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
+    let text = String::from_utf8_lossy(&call.text(0)?).into_owned();
+    machine.charge(text.len(), call.at)?;
+    done(match number_of(&text, 10) {
+        Some(number) => number,
+        None => Value::Symbol(machine.symbols.intern(&text)),
+    })
+}
+
 fn substring<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
     let bytes = call.text(0)?;
     let start = bound(&call, 1, "start ", bytes.len())?;
@@ -163,14 +205,13 @@ fn string_to_number<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcom
     machine.spend((text.len() / 16) as u64, call.at)?;
     let text = String::from_utf8_lossy(&text);
     let radix = if call.arguments.len() > 1 { u32::try_from(call.integer(1)?).unwrap_or(10) } else { 10 };
-    let integer = if (2..=36).contains(&radix) { i64::from_str_radix(&text, radix).ok() } else { None };
-    if let Some(number) = integer {
-        return done(Value::Integer(number));
-    }
-    match text.parse::<f64>() {
-        Ok(number) if radix == 10 && number.is_finite() => done(Value::Real(number)),
-        _ => Err(Error::new("string->xxx: not a xxx", call.at)),
-    }
+    number_of(&text, radix).map_or_else(|| Err(Error::new("string->xxx: not a xxx", call.at)), done)
+}
+
+fn number_of(text: &str, radix: u32) -> Option<Value> {
+    let integer = if (2..=36).contains(&radix) { i64::from_str_radix(text, radix).ok() } else { None };
+    let real = || text.parse::<f64>().ok().filter(|number| radix == 10 && number.is_finite()).map(Value::Real);
+    integer.map(Value::Integer).or_else(real)
 }
 
 type Holds = fn(std::cmp::Ordering) -> bool;
