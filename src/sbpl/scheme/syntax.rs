@@ -103,7 +103,7 @@ fn evaluate((expression, at): (Value, At), environment: &Scope) -> Step {
 }
 
 /// What a closure and its share of its scope take, roughly.
-const CLOSURE_BYTES: usize = 256;
+const CLOSURE_BYTES: usize = 512;
 
 /// Longest list that a special form walks at once.
 const MAX_PARTS: usize = 1 << 20;
@@ -396,14 +396,16 @@ fn promise(expression: Value, environment: &Scope) -> Value {
     Value::Promise(Rc::new(Promise { value: None.into(), expression, environment: Some(environment.clone()).into() }))
 }
 
-fn delay<H: Host>(_: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+fn delay<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
     let (expression, _) = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
+    machine.charge(CLOSURE_BYTES, at)?;
     Ok(Step::Return(promise(expression, environment)))
 }
 
 fn cons_stream<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
     let (head, rest) = (part(form, 0, at), part(form, 1, at));
     let (Some(head), Some((rest, _))) = (head, rest) else { return Err(malformed(form, at)) };
+    machine.charge(CLOSURE_BYTES, at)?;
     machine.push(Frame::Stream(promise(rest, environment)));
     Ok(evaluate(head, environment))
 }

@@ -2,7 +2,7 @@
 
 use super::super::call::Call;
 use super::super::error::Error;
-use super::super::machine::{Host, Machine};
+use super::super::machine::{Host, Machine, PAIR_BYTES};
 use super::super::value::Value;
 use super::{Native, Outcome, done, native};
 
@@ -79,7 +79,7 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
         native!(["vector->list"], 1, Some(1), |machine, call| match call.argument(0) {
             Value::Vector(items) => {
                 let items = items.borrow().clone();
-                machine.charge(items.len() * 16, call.at)?;
+                machine.charge(items.len() * PAIR_BYTES, call.at)?;
                 done(Value::list(items))
             }
             _ => Err(call.wrong_type(0, "vector")),
@@ -186,7 +186,7 @@ fn flatten<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
     let mut items = Vec::new();
     while let Some(value) = work.pop() {
         // What waits grows by one for each pair that is nested in a car.
-        machine.charge(48, call.at)?;
+        machine.charge(PAIR_BYTES, call.at)?;
         match value {
             Value::Nil => {}
             Value::Pair(pair) => {
@@ -249,7 +249,7 @@ fn association<H: Host>(machine: &mut Machine<H>, call: &Call<'_>, by: Compariso
 
 fn make_vector<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
     let count = index(&call, 0)?;
-    machine.charge(count.saturating_mul(16), call.at)?;
+    machine.charge(count.saturating_mul(size_of::<Value>()), call.at)?;
     done(Value::vector(vec![call.arguments.get(1).cloned().unwrap_or_default(); count]))
 }
 

@@ -140,7 +140,7 @@ fn next_round<H: Host>(machine: &mut Machine<H>, mut iteration: Iteration) -> Ou
         IterationKind::Fold(value) => arguments.insert(0, std::mem::take(value)),
         IterationKind::Map | IterationKind::ForEach => {}
     }
-    machine.charge(16, iteration.at)?;
+    machine.charge(64, iteration.at)?;
     let (procedure, at) = (iteration.procedure.clone(), iteration.at);
     machine.push(Frame::Iterate(iteration));
     Ok(Step::Apply { procedure, arguments, at })

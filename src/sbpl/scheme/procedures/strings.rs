@@ -2,7 +2,7 @@
 
 use super::super::call::Call;
 use super::super::error::Error;
-use super::super::machine::{Host, Machine};
+use super::super::machine::{Host, Machine, PAIR_BYTES};
 use super::super::value::Value;
 use super::{Native, Outcome, done, native};
 
@@ -23,7 +23,7 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
         }),
         native!(["string->list"], 1, Some(1), |machine, call| {
             let bytes = call.text(0)?;
-            machine.charge(bytes.len() * 64, call.at)?;
+            machine.charge(bytes.len() * PAIR_BYTES, call.at)?;
             done(Value::list(bytes.iter().copied().map(Value::Character).collect()))
         }),
         native!(["list->string"], 1, Some(1), |machine, call| {
@@ -45,7 +45,7 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
         native!(["string->atom"], 1, Some(2), string_to_atom),
         native!(["string->symbol"], 1, Some(1), |machine, call| {
             let name = String::from_utf8_lossy(&call.string(0)?).into_owned();
-            machine.charge(name.len(), call.at)?;
+            machine.charge(name.len() + 64, call.at)?;
             done(Value::Symbol(machine.symbols.intern(&name)))
         }),
         native!(["symbol->string"], 1, Some(1), |_, call| done(Value::string(call.symbol(0)?.name().as_bytes()))),
