@@ -165,3 +165,51 @@ fn decisions() {
         }
     }
 }
+
+/// Short programs about names of LANGUAGE.md §4 that the snippets do not have: what they are
+/// written as, or the error.
+#[test]
+fn names_of_section_four() {
+    let rows = [
+        ("(allow file-read* (tty))", "(allow file-read* (vnode-type TTY))"),
+        ("(allow file-read* (debug-mode))", "(allow file-read* (system-attribute sandbox-debug-mode))"),
+        ("(allow signal (process-is-plugin))", "(allow signal (process-attribute is-plugin))"),
+        ("(allow signal (process-is-installer))", "(allow signal (process-attribute is-installer))"),
+        ("(allow file-read* (container))", "(allow file-read* (extension \"com.apple.sandbox.container\"))"),
+        ("(allow file-read* (executable-bundle))", "(allow file-read* (extension \"com.apple.sandbox.executable\"))"),
+        ("(allow file-read* (system-group 1))", "error: system-group: needs 0 arguments"),
+        ("(define-once x 1)(define-once x 2)(if (= x 1) (allow signal))", "(allow signal)"),
+        ("(define-once (literal x) 1)(allow signal (literal \"/\"))", "(allow signal (literal \"/\"))"),
+        ("(record \"/x\")(eliminate-duplicate-rules)(allow signal)", "(allow signal)"),
+        (
+            "(define-storage-class \"x\" (literal \"/\"))",
+            "error: storage class definition not permitted in this context",
+        ),
+        ("(if (member \"/usr/share/sandbox\" *default-import-search-paths*) (allow signal))", "(allow signal)"),
+        ("(trace \"/a\")(trace \"/b\")", "error: only one trace path may be specified"),
+        ("(version 2)", "error: only one version may be specified"),
+        ("(allow signal (with report) (with report))", "error: report modifier can only appear once per rule"),
+        ("(deny signal (with termination 1))", "error: unexpected argument"),
+        ("(require-all)", "error: require-all requires at least one filter"),
+        ("(allow signal (with-filter (literal \"/\") 1))", "error: illegal argument:  1"),
+        (
+            "(with-filter (literal \"/x\") (allow file-read* (literal \"/y\")))",
+            "(allow file-read* (require-all (literal \"/y\") (literal \"/x\")))",
+        ),
+        ("(with-modifier (with report) (allow signal))", "(allow signal (with report))"),
+        ("(with-operations (list signal) (allow file-read*))", "(allow file-read* signal)"),
+        ("(allow qtn-download)(allow signal)", "(allow signal)"),
+    ];
+    for (program, wanted) in rows {
+        let got = match evaluate(&format!("(version 1){program}")) {
+            Ok(evaluated) => {
+                let written = sbpl::write_rules(&evaluated.rules);
+                written.lines().skip(1).collect::<Vec<_>>().join("\n")
+            }
+            Err(error) => format!("error: {}", error.message),
+        };
+        assert_eq!(got, wanted, "{program}");
+    }
+    let error = evaluate("(version 3)(allow file-read* (container))").unwrap_err();
+    assert_eq!(error.message, "unbound variable: container");
+}

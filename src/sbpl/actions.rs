@@ -16,6 +16,7 @@ type Outcome = Result<Step, Error>;
 /// Special forms of SBPL.
 pub(super) const SYNTAX: &[(&str, Syntax<Sbpl>)] = &[
     ("debug", debug),
+    ("define-once", define_once),
     ("apply-message-filter", message_filter),
     ("with-filter", with_context),
     ("with-modifier", with_context),
@@ -33,10 +34,17 @@ pub(super) fn procedures() -> Vec<Native<Sbpl>> {
         Native { names: &["disable-callouts"], least: 0, most: Some(0), run: |machine, _| flag(machine, 1) },
         Native { names: &["disable-full-symbolication"], least: 0, most: Some(0), run: |machine, _| flag(machine, 2) },
         Native {
-            names: &["eliminate-duplicate-rules"],
+            names: &["eliminate-duplicate-rules", "record"],
             least: 0,
             most: None,
             run: |_, _| Ok(Step::Return(Value::Bool(true))),
+        },
+        // Only the platform profile may (LANGUAGE.md §4.3).
+        Native {
+            names: &["define-storage-class"],
+            least: 2,
+            most: Some(2),
+            run: |_, call| Err(Error::new("storage class definition not permitted in this context", call.at)),
         },
         Native {
             names: &["sbpl-filter?"],
@@ -102,6 +110,26 @@ fn debug(machine: &mut SbplMachine, form: &Rc<Pair>, _: &Rc<Environment>, at: Op
         return Ok(Step::Return(Value::Nil));
     }
     Err(Error { unbound: Some("debug".to_owned()), ..Error::new("unbound variable: debug", form.car_span.or(at)) })
+}
+
+/// `(define-once …)`: `define` where the name means nothing yet (LANGUAGE.md §4.3, inferred).
+fn define_once(machine: &mut SbplMachine, form: &Rc<Pair>, environment: &Rc<Environment>, at: Option<Span>) -> Outcome {
+    let target = match form.cdr() {
+        Value::Pair(rest) => rest.car(),
+        _ => Value::Nil,
+    };
+    let name = match target {
+        Value::Pair(head) => head.car(),
+        other => other,
+    };
+    match &name {
+        Value::Symbol(symbol) if machine.is_bound(symbol.name()) => Ok(Step::Return(name)),
+        _ => {
+            let define = Value::Symbol(machine.symbols.intern("define"));
+            let expression = Value::cons(define, form.cdr());
+            Ok(Step::Evaluate { expression, environment: environment.clone(), at })
+        }
+    }
 }
 
 fn trace(machine: &mut SbplMachine, call: Call<'_>) -> Outcome {

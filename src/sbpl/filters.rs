@@ -8,7 +8,7 @@ use super::scheme::{Call, Error, Native, Step, Value};
 use super::source::Span;
 use crate::pattern::{StringKind, StringPattern, regex};
 use crate::policy::rules::{Address, Argument, Filter, Test};
-use crate::vocabulary::{self, FilterId, FilterKind, MatchKind};
+use crate::vocabulary::{self, FilterId, FilterKind, MatchKind, Release};
 
 type Outcome = Result<Step, Error>;
 type At = Option<Span>;
@@ -25,18 +25,6 @@ pub(super) fn procedures() -> Vec<Native<Sbpl>> {
         Native { names: &["path-ancestors"], least: 1, most: None, run: path_ancestors },
         Native { names: &["regex-quote"], least: 1, most: Some(1), run: regex_quote },
         Native { names: &["_IO"], least: 2, most: Some(2), run: io_command },
-        Native {
-            names: &["tty"],
-            least: 0,
-            most: Some(0),
-            run: |machine, call| named(machine, &call, "vnode-type", "TTY"),
-        },
-        Native {
-            names: &["debug-mode"],
-            least: 0,
-            most: Some(0),
-            run: |machine, call| named(machine, &call, "system-attribute", "sandbox-debug-mode"),
-        },
     ]
 }
 
@@ -249,13 +237,55 @@ impl Making<'_> {
     }
 }
 
-/// A filter of one named value.
-fn named(machine: &mut SbplMachine, call: &Call<'_>, filter: &str, value: &str) -> Outcome {
-    let entry = machine.host.release.filter_named(filter);
-    match entry.and_then(|entry| Some((entry.id, *entry.values.get(value)?))) {
-        Some((id, number)) => done(FilterValue::test(Test { filter: id, argument: Argument::Number(number) })),
-        None => Err(Error::new(format!("unbound variable: {}", call.name), call.at)),
+/// What a shorthand asks of its filter.
+enum Asked {
+    /// One of the filter's named values.
+    Named(&'static str),
+    /// A string.
+    Text(&'static [u8]),
+}
+
+/// Functions of version 1 that stand for one filter (LANGUAGE.md §4.6): name, filter, value.
+const SHORTHANDS: &[(&str, &str, Asked)] = &[
+    ("tty", "vnode-type", Asked::Named("TTY")),
+    ("debug-mode", "system-attribute", Asked::Named("sandbox-debug-mode")),
+    ("process-is-plugin", "process-attribute", Asked::Named("is-plugin")),
+    ("process-is-installer", "process-attribute", Asked::Named("is-installer")),
+    ("rootless-file-filter", "file-attribute", Asked::Named("sip-protected")),
+    ("datavault-file-filter", "file-attribute", Asked::Named("datavault")),
+    ("container", "extension", Asked::Text(b"com.apple.sandbox.container")),
+    ("executable-bundle", "extension", Asked::Text(b"com.apple.sandbox.executable")),
+    ("application-group", "extension", Asked::Text(b"com.apple.sandbox.application-group")),
+    ("system-container", "extension", Asked::Text(b"com.apple.sandbox.system-container")),
+    ("system-group", "extension", Asked::Text(b"com.apple.sandbox.system-group")),
+];
+
+/// The shorthand of a name, where the release has its filter and value. Version 3 has none of them;
+/// which of them version 2 has is not known, so it has all (LANGUAGE.md §3).
+pub(super) fn shorthand(release: &Release, version: Option<u8>, name: &str) -> Option<Object> {
+    let place = SHORTHANDS.iter().position(|(known, ..)| *known == name).filter(|_| version != Some(3))?;
+    shorthand_test(release, place).map(|_| Object::Shorthand(place))
+}
+
+fn shorthand_test(release: &Release, place: usize) -> Option<Test> {
+    let (_, filter, asked) = SHORTHANDS.get(place)?;
+    let filter = release.filter_named(filter)?;
+    let argument = match asked {
+        Asked::Named(name) => Argument::Number(*filter.values.get(*name)?),
+        Asked::Text(text) => Argument::Text(text.to_vec()),
+    };
+    Some(Test { filter: filter.id, argument })
+}
+
+/// A call of a shorthand.
+pub(super) fn call_shorthand(machine: &mut SbplMachine, place: usize, arguments: &[Value], at: At) -> Outcome {
+    let name = SHORTHANDS.get(place).map_or("", |(name, ..)| name);
+    if !arguments.is_empty() {
+        return Err(Error::new(format!("{name}: needs 0 arguments"), at));
     }
+    machine.charge(256, at)?;
+    let test = shorthand_test(machine.host.release, place);
+    test.map_or_else(|| Err(Error::new("illegal function", at)), |test| done(FilterValue::test(test)))
 }
 
 fn entitlement_test(machine: &SbplMachine, name: &str, argument: Argument, at: At) -> Result<FilterValue, Error> {

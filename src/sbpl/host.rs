@@ -155,6 +155,9 @@ impl Sbpl {
         if gone.names.iter().any(|known| known == name) && self.knows(&gone.versions) {
             return Some(Object::NoOperation.value());
         }
+        if let Some(shorthand) = filters::shorthand(release, self.version, name) {
+            return Some(shorthand.value());
+        }
         (matches!(name, "unix" | "unix-socket")).then(|| Object::UnixSocket.value())
     }
 
@@ -233,6 +236,7 @@ impl Host for Sbpl {
         match name.name() {
             "*params*" => Some(imports::parameters(machine)),
             "*entitlements*" => Some(imports::entitlements(machine)),
+            "*default-import-search-paths*" => Some(imports::search_paths()),
             "*import-path*" => Some(Value::Bool(false)),
             "*apply-implicit-policy*" => Some(Value::Bool(true)),
             "*target-platform*" => Some(Value::literal(machine.host.release.target_platform().as_bytes().to_vec())),
@@ -247,6 +251,7 @@ impl Host for Sbpl {
         at: Option<Span>,
     ) -> Result<Step, Error> {
         match object.as_any().downcast_ref() {
+            Some(Object::Shorthand(place)) => filters::call_shorthand(machine, *place, &arguments, at),
             Some(Object::Function(filter, place)) => filters::call(machine, *filter, *place, &arguments, at),
             _ => Err(Error::new("illegal function", at)),
         }

@@ -69,6 +69,11 @@ pub(super) fn parameters(machine: &SbplMachine) -> Value {
     )
 }
 
+/// The list `*default-import-search-paths*`.
+pub(super) fn search_paths() -> Value {
+    Value::list(APPLE_FOLDERS.iter().map(|folder| Value::literal(folder.as_bytes().to_vec())).collect())
+}
+
 /// The alist `*entitlements*`.
 pub(super) fn entitlements(machine: &SbplMachine) -> Value {
     machine.host.options.entitlements.as_ref().map_or(Value::Nil, json_value)
