@@ -1,13 +1,18 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-//! In: random soup of the tokens that profiles are made of. Out: that evaluation ends, in a result
-//! or an error, and that what a result is written as means the same. Never: profiles that make
-//! sense, except by chance.
+//! In: random soup of the tokens that profiles are made of, and random programs whose parts fit.
+//! Out: that evaluation ends, in a result or an error; that what a result is written as means the
+//! same; that the compiler takes it and agrees with the plain reading of the rules. Never: profiles
+//! that make sense, except by chance.
 //!
-//! `PROPTEST_CASES=20000 cargo test --release --test soup` runs many.
+//! `PROPTEST_CASES=20000 cargo test --test soup` runs many.
 
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
+use sbtool::blob;
+use sbtool::policy::build::{Passes, build};
+use sbtool::policy::request::Request;
+use sbtool::runtime::policy::{AnswerError, Policy};
 use sbtool::sbpl::{self, Budget, Options};
 use sbtool::vocabulary::Release;
 
@@ -269,6 +274,117 @@ fn soup() -> impl Strategy<Value = String> {
     )
 }
 
+/// Programs whose parts fit together, most of the time.
+fn program() -> impl Strategy<Value = String> {
+    let string = || {
+        proptest::sample::select(
+            &["\"/\"", "\"/a\"", "\"/a/b\"", "\"a.b\"", "(param \"A\")", "(string-append \"/\" \"x\")", "x"][..],
+        )
+    };
+    let operation = || {
+        let names = [
+            "file-read*",
+            "file-write*",
+            "file-read-data",
+            "network*",
+            "network-outbound",
+            "mach-lookup",
+            "signal",
+            "process-exec*",
+            "sysctl-write",
+            "default",
+            "iokit-open",
+            "syscall-unix",
+        ];
+        proptest::collection::vec(proptest::sample::select(names.to_vec()), 1..3).prop_map(|names| names.join(" "))
+    };
+    let leaf = prop_oneof![
+        (
+            proptest::sample::select(
+                &[
+                    "literal",
+                    "subpath",
+                    "prefix",
+                    "global-name",
+                    "sysctl-name",
+                    "extension",
+                    "xattr",
+                    "require-entitlement"
+                ][..]
+            ),
+            proptest::collection::vec(string(), 1..4)
+        )
+            .prop_map(|(name, strings)| format!("({name} {})", strings.join(" "))),
+        proptest::sample::select(
+            &["#\"^/a\"", "#\"[a-z]+$\"", "#\"(a|b)*c\"", "#\"x?.\"", "#\"^/private/(tmp|var)/.*\\.log$\"",][..]
+        )
+        .prop_map(|text| format!("(regex {text})")),
+        proptest::sample::select(
+            &[
+                "(remote ip \"*:80\")",
+                "(remote tcp)",
+                "(local udp4 \"localhost:*\")",
+                "(remote unix-socket (literal \"/s\"))",
+                "(target self)",
+                "(vnode-type TTY)",
+                "(file-mode #o0004)",
+                "(socket-domain 2 30)",
+                "(tty)",
+                "(syscall-number SYS_open SYS_read)",
+                "f"
+            ][..]
+        )
+        .prop_map(str::to_owned),
+    ];
+    let filter = leaf.prop_recursive(4, 12, 3, |inner| {
+        (
+            proptest::sample::select(&["require-all", "require-any", "require-not"][..]),
+            proptest::collection::vec(inner, 1..4),
+        )
+            .prop_map(|(name, list)| match name {
+                "require-not" => format!("(require-not {})", list[0]),
+                _ => format!("({name} {})", list.join(" ")),
+            })
+    });
+    let modifier = proptest::sample::select(
+        &[
+            "",
+            "",
+            "",
+            "(with message \"n\")",
+            "(with send-signal SIGKILL)",
+            "(with message \"m\")",
+            "(with no-callout)",
+        ][..],
+    );
+    let rule = (
+        proptest::sample::select(&["allow", "deny"][..]),
+        operation(),
+        proptest::collection::vec(filter.clone(), 0..3),
+        modifier,
+    )
+        .prop_map(|(action, operations, filters, modifier)| {
+            format!("({action} {operations} {} {modifier})", filters.join(" "))
+        })
+        .boxed();
+    let form = rule.prop_recursive(3, 12, 4, move |inner| {
+        let several = proptest::collection::vec(inner, 1..4).prop_map(|forms| forms.join(" "));
+        (0..9u8, several, filter.clone()).prop_map(|(kind, body, filter)| match kind {
+            0 => format!("(with-filter {filter} {body})"),
+            1 => format!("(define f {filter})(begin {body})"),
+            2 => format!("(if (defined? 'f) (begin {body}))"),
+            3 => format!("(for-each (lambda (x) {body}) '(\"/1\" \"/2\"))"),
+            4 => format!("(let ((x file-read*) (f {filter})) {body})"),
+            5 => format!("(call/cc (lambda (k) {body} (k 1) {body}))"),
+            6 => format!("(with-modifier (with telemetry) {body})"),
+            7 => format!("(define-macro (m . forms) `(begin ,@forms)) (m {body})"),
+            _ => format!("(when (param \"A\") (let loop ((n 0)) (if (< n 3) (begin {body} (loop (+ n 1))))))"),
+        })
+    });
+    proptest::collection::vec(form, 1..6)
+        .prop_map(|forms| format!("(version 1)(define f (literal \"/f\"))(define x \"/x\") {}", forms.join("\n")))
+}
+
 fn options() -> Options {
     let mut options = Options::new(Release::named("macos-14.4").unwrap());
     options.budget = BUDGET;
@@ -276,29 +392,81 @@ fn options() -> Options {
     options
 }
 
+/// Questions that the rules of [`program`] tell apart.
+fn requests(release: &Release) -> Vec<Request> {
+    let rows: &[(&str, &[&str])] = &[
+        ("file-read-data", &["path=/"]),
+        ("file-read-data", &["path=/a", "extension=/a", "vnode-type=TTY"]),
+        ("file-read-data", &["path=/A/B/c.log", "file-mode=4", "xattr=a.b"]),
+        ("file-write-create", &["path=/private/tmp/x.log", "entitlement=a.b"]),
+        ("process-exec*", &["path=/a/b"]),
+        ("mach-lookup", &["global-name=a.b"]),
+        ("network-outbound", &["remote=tcp4:localhost:80", "socket-domain=2"]),
+        ("network-outbound", &["path=/s"]),
+        ("network-bind", &["local=udp4:localhost:53", "socket-domain=30"]),
+        ("signal", &["target=self"]),
+        ("signal", &["target=others"]),
+        ("sysctl-read", &["sysctl-name=a.b"]),
+        ("syscall-unix", &["syscall-number=SYS_read"]),
+    ];
+    rows.iter()
+        .map(|(operation, facts)| {
+            let mut request = Request::new(release.operation(operation).unwrap());
+            facts.iter().for_each(|fact| request.add_fact(release, fact).unwrap());
+            request
+        })
+        .collect()
+}
+
+/// Evaluates, writes, evaluates again, compiles, decodes, asks.
+fn ends_well_or_with_an_error(text: &str) -> Result<(), TestCaseError> {
+    let start = Instant::now();
+    let result = sbpl::evaluate("<input string>", text.as_bytes(), &options());
+    let took = start.elapsed();
+    prop_assert!(took < PATIENCE, "took {took:?}");
+    match result {
+        Ok(evaluated) => {
+            let written = sbpl::write_rules(&evaluated.rules);
+            let again =
+                sbpl::evaluate("<written>", written.as_bytes(), &Options { budget: Budget::default(), ..options() });
+            let again = again.map_err(|error| TestCaseError::fail(format!("{written}\n{}", error.message)))?;
+            prop_assert_eq!(&again.rules.list, &evaluated.rules.list, "{}", written);
+            // Random rules are a test of the compiler as well: bytes or an error.
+            if let Ok(graph) = build(&evaluated.rules, Passes::default()) {
+                if let Ok(bytes) = blob::encode(&graph) {
+                    let decoded = blob::decode(&bytes, evaluated.rules.release);
+                    prop_assert!(decoded.is_ok(), "{}", written);
+                }
+                let policy =
+                    Policy::of_rules(evaluated.rules).map_err(|error| TestCaseError::fail(error.to_string()))?;
+                for request in requests(policy.release()) {
+                    if let Err(error @ AnswerError::Disagreement { .. }) = policy.answer(&request) {
+                        return Err(TestCaseError::fail(format!("{written}\n{error}\n{request:?}")));
+                    }
+                }
+            }
+        }
+        Err(error) => {
+            // `(error)` has nothing to say.
+            prop_assert!(!error.message.is_empty() || text.contains("error") || text.contains("throw"));
+            let _ = error.render(false);
+            let _ = error.json();
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn evaluation_ends(text in soup()) {
-        let start = Instant::now();
-        let result = sbpl::evaluate("<input string>", text.as_bytes(), &options());
-        let took = start.elapsed();
-        prop_assert!(took < PATIENCE, "took {took:?}");
-        match result {
-            Ok(evaluated) => {
-                let written = sbpl::write_rules(&evaluated.rules);
-                let again = sbpl::evaluate("<written>", written.as_bytes(), &Options::new(evaluated.rules.release));
-                let again = again.map_err(|error| TestCaseError::fail(format!("{written}\n{}", error.message)))?;
-                prop_assert_eq!(again.rules.list, evaluated.rules.list, "{}", written);
-            }
-            Err(error) => {
-                // `(error)` has nothing to say.
-                prop_assert!(!error.message.is_empty() || text.contains("error") || text.contains("throw"));
-                let _ = error.render(false);
-                let _ = error.json();
-            }
-        }
+        ends_well_or_with_an_error(&text)?;
+    }
+
+    #[test]
+    fn programs_end(text in program()) {
+        ends_well_or_with_an_error(&text)?;
     }
 
     #[test]
