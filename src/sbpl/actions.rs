@@ -4,7 +4,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::host::{Context, Sbpl, SbplMachine};
+use super::host::{Context, MAX_CONTEXTS, Sbpl, SbplMachine};
 use super::objects::{FilterValue, Object};
 use super::scheme::{Call, Environment, Error, HostFrame, Native, Pair, Step, Syntax, Value};
 use super::source::Span;
@@ -16,6 +16,7 @@ type Outcome = Result<Step, Error>;
 /// Special forms of SBPL.
 pub(super) const SYNTAX: &[(&str, Syntax<Sbpl>)] = &[
     ("debug", debug),
+    ("define-once", define_once),
     ("apply-message-filter", message_filter),
     ("with-filter", with_context),
     ("with-modifier", with_context),
@@ -33,10 +34,17 @@ pub(super) fn procedures() -> Vec<Native<Sbpl>> {
         Native { names: &["disable-callouts"], least: 0, most: Some(0), run: |machine, _| flag(machine, 1) },
         Native { names: &["disable-full-symbolication"], least: 0, most: Some(0), run: |machine, _| flag(machine, 2) },
         Native {
-            names: &["eliminate-duplicate-rules"],
+            names: &["eliminate-duplicate-rules", "record"],
             least: 0,
             most: None,
             run: |_, _| Ok(Step::Return(Value::Bool(true))),
+        },
+        // Only the platform profile may (LANGUAGE.md §4.3).
+        Native {
+            names: &["define-storage-class"],
+            least: 2,
+            most: Some(2),
+            run: |_, call| Err(Error::new("storage class definition not permitted in this context", call.at)),
         },
         Native {
             names: &["sbpl-filter?"],
@@ -104,6 +112,26 @@ fn debug(machine: &mut SbplMachine, form: &Rc<Pair>, _: &Rc<Environment>, at: Op
     Err(Error { unbound: Some("debug".to_owned()), ..Error::new("unbound variable: debug", form.car_span.or(at)) })
 }
 
+/// `(define-once …)`: `define` where the name means nothing yet (LANGUAGE.md §4.3, inferred).
+fn define_once(machine: &mut SbplMachine, form: &Rc<Pair>, environment: &Rc<Environment>, at: Option<Span>) -> Outcome {
+    let target = match form.cdr() {
+        Value::Pair(rest) => rest.car(),
+        _ => Value::Nil,
+    };
+    let name = match target {
+        Value::Pair(head) => head.car(),
+        other => other,
+    };
+    match &name {
+        Value::Symbol(symbol) if machine.is_bound(symbol.name()) => Ok(Step::Return(name)),
+        _ => {
+            let define = Value::Symbol(machine.symbols.intern("define"));
+            let expression = Value::cons(define, form.cdr());
+            Ok(Step::Evaluate { expression, environment: environment.clone(), at })
+        }
+    }
+}
+
 fn trace(machine: &mut SbplMachine, call: Call<'_>) -> Outcome {
     let path = call.argument(0).bytes().ok_or_else(|| Error::new("argument to trace must be a string", call.at))?;
     if machine.host.trace.replace(path).is_some() {
@@ -144,7 +172,11 @@ fn with(machine: &mut SbplMachine, call: Call<'_>) -> Outcome {
             }
             ModifierArgument::Number(number)
         }
-        (ModifierArgumentKind::Text, [Value::String(text)]) => ModifierArgument::Text(text.bytes.borrow().clone()),
+        (ModifierArgumentKind::Text, [Value::String(text)]) => {
+            let bytes = text.bytes.borrow();
+            machine.charge(bytes.len(), call.at)?;
+            ModifierArgument::Text(bytes.clone())
+        }
         _ => return Err(malformed()),
     };
     Ok(Step::Return(Object::Modifier(Modifier { id, argument }).value()))
@@ -177,6 +209,9 @@ fn rule(machine: &mut SbplMachine, call: Call<'_>, action: Action) -> Outcome {
             }
         }
     }
+    machine.charge(4 * parts.operations.len(), call.at)?;
+    let mut seen = std::collections::HashSet::new();
+    parts.operations.retain(|operation| seen.insert(*operation));
     if !parts.named {
         return Err(Error::new("at least one operation required", call.at));
     }
@@ -192,10 +227,9 @@ fn rule(machine: &mut SbplMachine, call: Call<'_>, action: Action) -> Outcome {
             Some(inner) => FilterValue::combine(vec![inner, outer], Filter::All).map_err(fail)?,
         });
     }
-    parts.operations.dedup();
     machine.charge(256, call.at)?;
     if !parts.operations.is_empty() {
-        let origin = Sbpl::origin(machine, call.at);
+        let origin = Sbpl::origin(machine, call.at)?;
         let rule = Rule {
             action,
             operations: parts.operations,
@@ -204,7 +238,7 @@ fn rule(machine: &mut SbplMachine, call: Call<'_>, action: Action) -> Outcome {
             origin,
         };
         if let Some(collector) = machine.host.collectors.last_mut() {
-            collector.push(rule);
+            collector.rules.push(rule);
         }
     }
     Ok(Step::Return(Value::Bool(true)))
@@ -270,18 +304,23 @@ fn message_filter(
     environment: &Rc<Environment>,
     at: Option<Span>,
 ) -> Outcome {
-    struct Collected(usize, usize);
+    struct Collected(Option<Span>);
+    fn has_message_filter(rule: &Rule) -> bool {
+        rule.modifiers.iter().any(|modifier| matches!(modifier.argument, ModifierArgument::MessageFilter(_)))
+    }
     impl HostFrame<Sbpl> for Collected {
         fn resume(&self, machine: &mut SbplMachine, _: Value) -> Outcome {
-            let rules = machine.host.collectors.pop().unwrap_or_default();
-            machine.host.collectors.truncate(self.0.max(1));
-            machine.host.contexts.truncate(self.1);
+            // The profile's own collector is never popped: a continuation cannot come back here once
+            // the filter is finished.
+            let rules = machine.host.collectors.pop().map(|collector| collector.rules).unwrap_or_default();
+            if rules.iter().any(has_message_filter) {
+                return Err(Error::new("message filters cannot stand inside one another", self.0));
+            }
             Ok(Step::Return(Object::MessageFilter(Arc::new(rules)).value()))
         }
     }
-    let frame = Collected(machine.host.collectors.len(), machine.host.contexts.len());
-    machine.push_host_frame(Rc::new(frame));
-    machine.host.collectors.push(Vec::new());
+    machine.push_host_frame(Rc::new(Collected(at)));
+    machine.host.open_collector();
     Ok(machine.body(form.cdr(), environment.clone(), at))
 }
 
@@ -305,6 +344,9 @@ fn with_context(
             let context = context(&self.kind, &value).ok_or_else(|| {
                 Error::new(format!("illegal argument to {}: {}", self.kind, value.written()), self.at)
             })?;
+            if machine.host.contexts.len() >= MAX_CONTEXTS {
+                return Err(Error::new(format!("{} nested too deep (limit {MAX_CONTEXTS})", self.kind), self.at));
+            }
             machine.push_host_frame(Rc::new(Leave(machine.host.contexts.len())));
             machine.host.contexts.push(context);
             Ok(machine.body(self.body.clone(), self.environment.clone(), self.at))

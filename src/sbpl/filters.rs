@@ -8,7 +8,7 @@ use super::scheme::{Call, Error, Native, Step, Value};
 use super::source::Span;
 use crate::pattern::{StringKind, StringPattern, regex};
 use crate::policy::rules::{Address, Argument, Filter, Test};
-use crate::vocabulary::{self, FilterId, FilterKind, MatchKind};
+use crate::vocabulary::{self, FilterId, FilterKind, MatchKind, Release};
 
 type Outcome = Result<Step, Error>;
 type At = Option<Span>;
@@ -25,18 +25,6 @@ pub(super) fn procedures() -> Vec<Native<Sbpl>> {
         Native { names: &["path-ancestors"], least: 1, most: None, run: path_ancestors },
         Native { names: &["regex-quote"], least: 1, most: Some(1), run: regex_quote },
         Native { names: &["_IO"], least: 2, most: Some(2), run: io_command },
-        Native {
-            names: &["tty"],
-            least: 0,
-            most: Some(0),
-            run: |machine, call| named(machine, &call, "vnode-type", "TTY"),
-        },
-        Native {
-            names: &["debug-mode"],
-            least: 0,
-            most: Some(0),
-            run: |machine, call| named(machine, &call, "system-attribute", "sandbox-debug-mode"),
-        },
     ]
 }
 
@@ -65,7 +53,7 @@ fn require_not(_: &mut SbplMachine, call: Call<'_>) -> Outcome {
     let mut filters = filters_of(&call)?;
     match (filters.pop(), filters.is_empty()) {
         (Some(filter), true) => done(filter.negate().map_err(|message| Error::new(message, call.at))?),
-        _ => Err(Error::new("require-not requires exactly one filter", call.at)),
+        _ => Err(Error::new("exactly one filter expected", call.at)),
     }
 }
 
@@ -74,6 +62,13 @@ pub(super) fn call(machine: &mut SbplMachine, id: FilterId, place: usize, argume
     let release = machine.host.release;
     let Some(filter) = release.filter(id) else { return Err(Error::new("illegal function", at)) };
     let Some(function) = filter.functions.get(place) else { return Err(Error::new("illegal function", at)) };
+    // A pattern is copied; an expression becomes a tree.
+    let cost = if function.matching == MatchKind::Regex { 64 } else { 1 };
+    for argument in arguments {
+        if let Value::String(text) = argument {
+            machine.charge(64 + cost * text.bytes.borrow().len(), at)?;
+        }
+    }
     machine.charge(64 * (arguments.len() + 1), at)?;
     let call = Making { filter, arguments, at };
     let variables = machine.host.has_pattern_variables();
@@ -242,13 +237,55 @@ impl Making<'_> {
     }
 }
 
-/// A filter of one named value.
-fn named(machine: &mut SbplMachine, call: &Call<'_>, filter: &str, value: &str) -> Outcome {
-    let entry = machine.host.release.filter_named(filter);
-    match entry.and_then(|entry| Some((entry.id, *entry.values.get(value)?))) {
-        Some((id, number)) => done(FilterValue::test(Test { filter: id, argument: Argument::Number(number) })),
-        None => Err(Error::new(format!("unbound variable: {}", call.name), call.at)),
+/// What a shorthand asks of its filter.
+enum Asked {
+    /// One of the filter's named values.
+    Named(&'static str),
+    /// A string.
+    Text(&'static [u8]),
+}
+
+/// Functions of version 1 that stand for one filter (LANGUAGE.md §4.6): name, filter, value.
+const SHORTHANDS: &[(&str, &str, Asked)] = &[
+    ("tty", "vnode-type", Asked::Named("TTY")),
+    ("debug-mode", "system-attribute", Asked::Named("sandbox-debug-mode")),
+    ("process-is-plugin", "process-attribute", Asked::Named("is-plugin")),
+    ("process-is-installer", "process-attribute", Asked::Named("is-installer")),
+    ("rootless-file-filter", "file-attribute", Asked::Named("sip-protected")),
+    ("datavault-file-filter", "file-attribute", Asked::Named("datavault")),
+    ("container", "extension", Asked::Text(b"com.apple.sandbox.container")),
+    ("executable-bundle", "extension", Asked::Text(b"com.apple.sandbox.executable")),
+    ("application-group", "extension", Asked::Text(b"com.apple.sandbox.application-group")),
+    ("system-container", "extension", Asked::Text(b"com.apple.sandbox.system-container")),
+    ("system-group", "extension", Asked::Text(b"com.apple.sandbox.system-group")),
+];
+
+/// The shorthand of a name, where the release has its filter and value. Version 3 has none of them;
+/// which of them version 2 has is not known, so it has all (LANGUAGE.md §3).
+pub(super) fn shorthand(release: &Release, version: Option<u8>, name: &str) -> Option<Object> {
+    let place = SHORTHANDS.iter().position(|(known, ..)| *known == name).filter(|_| version != Some(3))?;
+    shorthand_test(release, place).map(|_| Object::Shorthand(place))
+}
+
+fn shorthand_test(release: &Release, place: usize) -> Option<Test> {
+    let (_, filter, asked) = SHORTHANDS.get(place)?;
+    let filter = release.filter_named(filter)?;
+    let argument = match asked {
+        Asked::Named(name) => Argument::Number(*filter.values.get(*name)?),
+        Asked::Text(text) => Argument::Text(text.to_vec()),
+    };
+    Some(Test { filter: filter.id, argument })
+}
+
+/// A call of a shorthand.
+pub(super) fn call_shorthand(machine: &mut SbplMachine, place: usize, arguments: &[Value], at: At) -> Outcome {
+    let name = SHORTHANDS.get(place).map_or("", |(name, ..)| name);
+    if !arguments.is_empty() {
+        return Err(Error::new(format!("{name}: needs 0 arguments"), at));
     }
+    machine.charge(256, at)?;
+    let test = shorthand_test(machine.host.release, place);
+    test.map_or_else(|| Err(Error::new("illegal function", at)), |test| done(FilterValue::test(test)))
 }
 
 fn entitlement_test(machine: &SbplMachine, name: &str, argument: Argument, at: At) -> Result<FilterValue, Error> {
@@ -263,6 +300,7 @@ fn require_entitlement(machine: &mut SbplMachine, call: Call<'_>) -> Outcome {
         return Err(Error::new("too many arguments to require-entitlement", call.at));
     }
     let name = call.string(0)?;
+    machine.charge(256 + name.len(), call.at)?;
     let loader = entitlement_test(machine, "%entitlement-load", Argument::Text(name), call.at)?;
     let value = match call.arguments.get(1) {
         None => entitlement_test(machine, "%entitlement-boolean", Argument::Number(1), call.at)?,
@@ -276,6 +314,7 @@ fn require_entitlement(machine: &mut SbplMachine, call: Call<'_>) -> Outcome {
 
 fn entitlement_value(machine: &mut SbplMachine, call: Call<'_>) -> Outcome {
     let variables = machine.host.has_pattern_variables();
+    machine.charge(256, call.at)?;
     done(match call.argument(0) {
         Value::Bool(value) => {
             entitlement_test(machine, "%entitlement-boolean", Argument::Number(u16::from(*value)), call.at)?
@@ -293,6 +332,7 @@ fn entitlement_value_regex(machine: &mut SbplMachine, call: Call<'_>) -> Outcome
     let Some(text) = call.argument(0).bytes() else {
         return Err(Error::new("entitlement-value-regex argument must be string", call.at));
     };
+    machine.charge(64 * text.len() + 256, call.at)?;
     let expression =
         regex::parse(&text).map_err(|error| Error::new(format!("invalid regular expression: {error}"), call.at))?;
     done(entitlement_test(machine, "%entitlement-string", Argument::Regexes(vec![(text, expression)]), call.at)?)

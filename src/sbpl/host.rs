@@ -22,6 +22,26 @@ pub(super) enum Context {
     Operations(Vec<OperationId>),
 }
 
+/// Contexts inside one another; a rule gathers what all of them add.
+pub(super) const MAX_CONTEXTS: usize = 200;
+
+/// What a continuation keeps of the evaluation: a jump out of a form leaves its context, its
+/// message filter and its import behind.
+#[derive(Clone)]
+pub(super) struct Mark {
+    contexts: Vec<Context>,
+    /// Numbers of the collectors that were open.
+    collectors: Vec<u64>,
+    importing: Vec<imports::Importing>,
+}
+
+/// Rules that belong together: those of the profile or of one message filter.
+pub(super) struct Collector {
+    /// Tells one filter from the next.
+    number: u64,
+    pub rules: Vec<Rule>,
+}
+
 /// The state of one evaluation.
 pub(super) struct Sbpl {
     pub release: &'static Release,
@@ -34,7 +54,8 @@ pub(super) struct Sbpl {
     pub versions: Vec<(SourceId, u8)>,
     pub notes: Vec<Diagnostic>,
     /// Where rules go: the profile, or the message filters that are open inside it.
-    pub collectors: Vec<Vec<Rule>>,
+    pub collectors: Vec<Collector>,
+    collectors_opened: u64,
     pub contexts: Vec<Context>,
     pub profile_flags: u16,
     pub trace: Option<Vec<u8>>,
@@ -52,7 +73,8 @@ impl Sbpl {
             version: None,
             versions: Vec::new(),
             notes: Vec::new(),
-            collectors: vec![Vec::new()],
+            collectors: vec![Collector { number: 0, rules: Vec::new() }],
+            collectors_opened: 0,
             contexts: Vec::new(),
             profile_flags: 0,
             trace: None,
@@ -67,10 +89,16 @@ impl Sbpl {
         Rules {
             release: self.release,
             version,
-            list: self.collectors.first_mut().map(std::mem::take).unwrap_or_default(),
+            list: self.collectors.first_mut().map(|first| std::mem::take(&mut first.rules)).unwrap_or_default(),
             profile_flags: self.profile_flags,
             implicit,
         }
+    }
+
+    /// Opens a collector for the rules of a message filter.
+    pub fn open_collector(&mut self) {
+        self.collectors_opened += 1;
+        self.collectors.push(Collector { number: self.collectors_opened, rules: Vec::new() });
     }
 
     /// The value of a parameter.
@@ -127,12 +155,15 @@ impl Sbpl {
         if gone.names.iter().any(|known| known == name) && self.knows(&gone.versions) {
             return Some(Object::NoOperation.value());
         }
+        if let Some(shorthand) = filters::shorthand(release, self.version, name) {
+            return Some(shorthand.value());
+        }
         (matches!(name, "unix" | "unix-socket")).then(|| Object::UnixSocket.value())
     }
 
     /// The provenance of a rule: place, text, and the imports and macros that led there.
-    pub fn origin(machine: &mut SbplMachine, at: Option<Span>) -> Arc<Origin> {
-        let Some(at) = at else { return Arc::new(Origin::default()) };
+    pub fn origin(machine: &mut SbplMachine, at: Option<Span>) -> Result<Arc<Origin>, Error> {
+        let Some(at) = at else { return Ok(Arc::new(Origin::default())) };
         let trail = machine.trail();
         let same = |a: &Option<Rc<Trail>>, b: &Option<Rc<Trail>>| match (a, b) {
             (Some(a), Some(b)) => Rc::ptr_eq(a, b),
@@ -144,16 +175,17 @@ impl Sbpl {
             && *last == at
             && same(last_trail, &trail)
         {
-            return origin.clone();
+            return Ok(origin.clone());
         }
         let text = String::from_utf8_lossy(machine.sources.text(at)).into_owned();
+        machine.charge(text.len(), Some(at))?;
         let origin = Arc::new(Origin {
             place: Some(place(&machine.sources, at)),
             text,
             via: Self::via(machine, trail.as_ref()),
         });
         machine.host.last_origin = Some((at, trail, origin.clone()));
-        origin
+        Ok(origin)
     }
 
     /// The steps of a trail, innermost first.
@@ -175,10 +207,36 @@ impl Sbpl {
 }
 
 impl Host for Sbpl {
+    type Mark = Mark;
+
+    fn mark(&self) -> (Mark, usize) {
+        let mark = Mark {
+            contexts: self.contexts.clone(),
+            collectors: self.collectors.iter().map(|collector| collector.number).collect(),
+            importing: self.importing.clone(),
+        };
+        let bytes = 64 * (mark.contexts.len() + mark.importing.len()) + 8 * mark.collectors.len();
+        (mark, bytes)
+    }
+
+    fn restore(&mut self, mark: &Mark) -> Result<(), String> {
+        let open = |(collector, number): (&Collector, &u64)| collector.number == *number;
+        let is_open =
+            self.collectors.len() >= mark.collectors.len() && self.collectors.iter().zip(&mark.collectors).all(open);
+        if !is_open {
+            return Err(String::from("continuation goes back into a finished apply-message-filter"));
+        }
+        self.collectors.truncate(mark.collectors.len());
+        self.contexts.clone_from(&mark.contexts);
+        self.importing.clone_from(&mark.importing);
+        Ok(())
+    }
+
     fn global(machine: &mut SbplMachine, name: &Symbol) -> Option<Value> {
         match name.name() {
             "*params*" => Some(imports::parameters(machine)),
             "*entitlements*" => Some(imports::entitlements(machine)),
+            "*default-import-search-paths*" => Some(imports::search_paths()),
             "*import-path*" => Some(Value::Bool(false)),
             "*apply-implicit-policy*" => Some(Value::Bool(true)),
             "*target-platform*" => Some(Value::literal(machine.host.release.target_platform().as_bytes().to_vec())),
@@ -193,9 +251,15 @@ impl Host for Sbpl {
         at: Option<Span>,
     ) -> Result<Step, Error> {
         match object.as_any().downcast_ref() {
+            Some(Object::Shorthand(place)) => filters::call_shorthand(machine, *place, &arguments, at),
             Some(Object::Function(filter, place)) => filters::call(machine, *filter, *place, &arguments, at),
             _ => Err(Error::new("illegal function", at)),
         }
+    }
+
+    fn has_syntax(&self, name: &str) -> bool {
+        // A macro of version 1 (LANGUAGE.md §4.3).
+        name != "debug" || self.version == Some(1)
     }
 
     fn syntax() -> &'static [(&'static str, super::scheme::Syntax<Self>)] {

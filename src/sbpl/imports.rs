@@ -14,6 +14,9 @@ include!(concat!(env!("OUT_DIR"), "/system-profiles.rs"));
 /// Largest profile that is read, in bytes.
 pub const MAX_FILE: u64 = 64 << 20;
 
+/// What an import costs besides its text.
+const IMPORT_BYTES: usize = 4_096;
+
 /// Imports inside one another.
 const MAX_IMPORTS: usize = 64;
 
@@ -64,6 +67,11 @@ pub(super) fn parameters(machine: &SbplMachine) -> Value {
         })
         .collect(),
     )
+}
+
+/// The list `*default-import-search-paths*`.
+pub(super) fn search_paths() -> Value {
+    Value::list(APPLE_FOLDERS.iter().map(|folder| Value::literal(folder.as_bytes().to_vec())).collect())
 }
 
 /// The alist `*entitlements*`.
@@ -136,7 +144,8 @@ fn import(machine: &mut SbplMachine, call: Call<'_>) -> Result<Step, Error> {
     if machine.host.importing.len() >= MAX_IMPORTS {
         return Err(Error::new(format!("imports nested deeper than {MAX_IMPORTS}"), call.at));
     }
-    machine.charge(text.len(), call.at)?;
+    // Every import keeps its text, and takes a look at the disk.
+    machine.charge(text.len() + IMPORT_BYTES, call.at)?;
     let path_name = machine.symbols.intern("*import-path*");
     let outer_path = machine.global.get_here(&path_name).unwrap_or(Value::Bool(false));
     machine.push_host_frame(Rc::new(Finished { depth: machine.host.importing.len(), outer_path }));

@@ -18,6 +18,8 @@ pub(super) enum Object {
     NoOperation,
     /// A filter function; the number is its place among the filter's functions.
     Function(FilterId, usize),
+    /// A function without arguments that stands for one filter; its place in the table of those.
+    Shorthand(usize),
     /// A filter.
     Filter(FilterValue),
     /// The name of a modifier.
@@ -98,7 +100,7 @@ impl Object {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Operation(_) | Self::NoOperation => "operation",
-            Self::Function(..) => "procedure",
+            Self::Function(..) | Self::Shorthand(_) => "procedure",
             Self::Filter(_) => "filter",
             Self::ModifierName(_) | Self::DeprecatedName(_) | Self::Modifier(_) | Self::NoModifier => "modifier",
             Self::MessageFilter(_) => "message filter",

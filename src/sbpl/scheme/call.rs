@@ -40,6 +40,17 @@ impl Call<'_> {
         }
     }
 
+    /// The bytes of a string argument, without copying them.
+    ///
+    /// # Errors
+    /// Where it is none.
+    pub fn text(&self, index: usize) -> Result<std::cell::Ref<'_, Vec<u8>>, Error> {
+        match self.argument(index) {
+            Value::String(text) => Ok(text.bytes.borrow()),
+            _ => Err(self.wrong_type(index, "string")),
+        }
+    }
+
     /// The bytes of a string argument.
     ///
     /// # Errors

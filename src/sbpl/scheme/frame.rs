@@ -66,6 +66,18 @@ pub(super) enum Frame<F> {
     Host(F),
 }
 
+impl<F> Frame<F> {
+    /// What a copy of the frame takes besides the frame itself, roughly.
+    pub fn copied_bytes(&self) -> usize {
+        let values = match self {
+            Self::Arguments { done, .. } | Self::Let(_, done, _) => done.len(),
+            Self::Iterate(iteration) => iteration.held(),
+            _ => 0,
+        };
+        values * size_of::<Value>()
+    }
+}
+
 /// A frame of a machine with host `H`.
 pub(super) type FrameOf<H> = Frame<Rc<dyn HostFrame<H>>>;
 

@@ -8,9 +8,14 @@ use super::super::source::{SourceId, Sources, Span};
 use super::call::Call;
 use super::error::{Budget, Error, ErrorKind, MAX_TRAIL, Trail, TrailKind};
 use super::frame::{Frame, FrameOf, HostFrame, Link, Stack};
+use super::prelude;
 use super::procedures::{self, Native};
 use super::syntax::{self, Syntax};
-use super::value::{Closure, Environment, Foreign, Pair, Symbol, Symbols, Value};
+use super::value::{Closure, Environment, Foreign, Pair, Symbol, Symbols, Value, discard_stack};
+
+/// What a pair takes. The budget counts it where many are made at once; for those made one by one
+/// the count of steps is enough.
+pub(super) const PAIR_BYTES: usize = 112;
 
 /// What the machine does next.
 pub enum Step {
@@ -38,6 +43,18 @@ pub enum Step {
 
 /// What the machine asks its host.
 pub trait Host: Sized + 'static {
+    /// What a continuation keeps of the host besides the frames.
+    type Mark: Clone + 'static;
+
+    /// The mark of this moment, and roughly how many bytes it takes.
+    fn mark(&self) -> (Self::Mark, usize);
+
+    /// Goes back to a mark before its continuation goes on.
+    ///
+    /// # Errors
+    /// Where there is no way back, in words for the user.
+    fn restore(&mut self, mark: &Self::Mark) -> Result<(), String>;
+
     /// The value of a name that no scope binds. It is asked once; the answer is bound.
     fn global(machine: &mut Machine<Self>, name: &Symbol) -> Option<Value>;
 
@@ -52,6 +69,11 @@ pub trait Host: Sized + 'static {
         at: Option<Span>,
     ) -> Result<Step, Error>;
 
+    /// Whether one of the host's special forms is there at this moment.
+    fn has_syntax(&self, _name: &str) -> bool {
+        true
+    }
+
     /// The host's own special forms.
     fn syntax() -> &'static [(&'static str, Syntax<Self>)];
 
@@ -61,6 +83,12 @@ pub trait Host: Sized + 'static {
 
 /// A captured stack. Its type does not name the host, so values need not either.
 pub struct Continuation(Box<dyn std::any::Any>);
+
+impl Drop for Continuation {
+    fn drop(&mut self) {
+        discard_stack(std::mem::replace(&mut self.0, Box::new(())));
+    }
+}
 
 /// The evaluator.
 pub struct Machine<H: Host> {
@@ -73,16 +101,26 @@ pub struct Machine<H: Host> {
     /// The global scope.
     pub global: Rc<Environment>,
     natives: Vec<Native<H>>,
-    syntax: std::collections::HashMap<Symbol, Syntax<H>>,
+    /// Special forms, and which of them no program can bind.
+    syntax: std::collections::HashMap<Symbol, (Syntax<H>, bool)>,
     stack: Stack<H>,
     budget: Budget,
     steps: u64,
     bytes: u64,
+    /// Scopes that closures hold and may be held by; freed with the machine.
+    scopes: Vec<std::rc::Weak<Environment>>,
+    scopes_kept: usize,
 }
 
 impl<H: Host> Drop for Machine<H> {
     fn drop(&mut self) {
+        self.stack = Stack(None);
         self.global.clear();
+        for scope in self.scopes.drain(..) {
+            if let Some(scope) = scope.upgrade() {
+                scope.clear();
+            }
+        }
     }
 }
 
@@ -100,6 +138,8 @@ impl<H: Host> Machine<H> {
             budget,
             steps: 0,
             bytes: 0,
+            scopes: Vec::new(),
+            scopes_kept: 0,
         };
         for native in procedures::all::<H>().into_iter().chain(H::procedures().iter().cloned()) {
             let id = u32::try_from(machine.natives.len()).unwrap_or(u32::MAX);
@@ -111,7 +151,7 @@ impl<H: Host> Machine<H> {
         }
         for (name, syntax) in syntax::all::<H>().iter().chain(H::syntax()) {
             let symbol = machine.symbols.intern(name);
-            machine.syntax.insert(symbol, *syntax);
+            machine.syntax.insert(symbol, (*syntax, syntax::NATIVE.contains(name)));
         }
         machine
     }
@@ -168,19 +208,66 @@ impl<H: Host> Machine<H> {
         Ok(())
     }
 
+    /// Counts work that is done inside one step: long lists, long strings.
+    ///
+    /// # Errors
+    /// When the budget is used up.
+    pub fn spend(&mut self, steps: u64, at: Option<Span>) -> Result<(), Error> {
+        self.steps = self.steps.saturating_add(steps);
+        if self.steps > self.budget.steps { Err(self.out_of_steps(at)) } else { Ok(()) }
+    }
+
+    fn out_of_steps(&self, at: Option<Span>) -> Error {
+        let steps = self.budget.steps;
+        Error::budget(format!("evaluation stopped after {steps} steps (endless loop?); --steps raises the limit"), at)
+    }
+
+    /// `equal?`, counted against the budget.
+    ///
+    /// # Errors
+    /// When the budget is used up, as on circular data.
+    pub fn same_contents(&mut self, a: &Value, b: &Value, at: Option<Span>) -> Result<bool, Error> {
+        let mut charged = 64;
+        a.same_contents(b, &mut |steps, waiting| {
+            if waiting > charged {
+                self.charge((waiting - charged) * 48, at)?;
+                charged = waiting;
+            }
+            self.spend(steps, at)
+        })
+    }
+
+    /// Length of a list argument.
+    ///
+    /// # Errors
+    /// Where it is no proper list, in the words of `NAME: argument I must be: T`.
+    pub fn list_length(&mut self, call: &Call<'_>, index: usize) -> Result<usize, Error> {
+        let length = call.argument(index).length().ok_or_else(|| call.wrong_type(index, "pair or '()"))?;
+        self.spend((length / 8) as u64, call.at)?;
+        Ok(length)
+    }
+
     /// Items of a list argument, counted against the budget.
     ///
     /// # Errors
     /// Where it is no proper list, in the words of `NAME: argument I must be: T`.
     pub fn list_items(&mut self, call: &Call<'_>, index: usize) -> Result<Vec<Value>, Error> {
-        let left = usize::try_from((self.budget.bytes - self.bytes.min(self.budget.bytes)) / 16).unwrap_or(usize::MAX);
-        let items = call
-            .arguments
-            .get(index)
-            .and_then(|value| value.items(left))
-            .ok_or_else(|| call.wrong_type(index, "pair or '()"))?;
-        self.charge(items.len() * 16, call.at)?;
+        let length = self.list_length(call, index)?;
+        self.charge(length.saturating_mul(PAIR_BYTES), call.at)?;
+        let items = call.argument(index).items(length).unwrap_or_default();
         Ok(items)
+    }
+
+    /// Notes a scope that a closure holds. If it holds the closure too, the two would never be freed.
+    pub(super) fn remember_scope(&mut self, scope: &Rc<Environment>) {
+        if Rc::ptr_eq(scope, &self.global) {
+            return;
+        }
+        if self.scopes.len() > 1024.max(2 * self.scopes_kept) {
+            self.scopes.retain(|scope| scope.strong_count() > 0);
+            self.scopes_kept = self.scopes.len();
+        }
+        self.scopes.push(Rc::downgrade(scope));
     }
 
     pub(super) fn push(&mut self, frame: FrameOf<H>) {
@@ -201,17 +288,25 @@ impl<H: Host> Machine<H> {
         if depth > MAX_TRAIL { parent } else { Some(Rc::new(Trail { kind, at, parent, depth })) }
     }
 
-    fn pop(&mut self) -> Option<FrameOf<H>> {
-        let link = self.stack.0.take()?;
-        // A captured stack keeps its links; then the frame is copied.
-        let link = Rc::try_unwrap(link).unwrap_or_else(|shared| Link::clone(&shared));
+    fn pop(&mut self) -> Result<Option<FrameOf<H>>, Error> {
+        let Some(link) = self.stack.0.take() else { return Ok(None) };
+        let link = match Rc::try_unwrap(link) {
+            Ok(link) => link,
+            Err(shared) => {
+                // A captured stack keeps its links; then the frame is copied.
+                self.charge(shared.frame.copied_bytes(), None)?;
+                Link::clone(&shared)
+            }
+        };
         let Link { frame, mut next, .. } = link;
         self.stack.0 = next.0.take();
-        Some(frame)
+        Ok(Some(frame))
     }
 
-    pub(super) fn capture(&self) -> Value {
-        Value::Continuation(Rc::new(Continuation(Box::new(self.stack.clone()))))
+    pub(super) fn capture(&mut self, at: Option<Span>) -> Result<Value, Error> {
+        let (mark, bytes) = self.host.mark();
+        self.charge(256 + bytes, at)?;
+        Ok(Value::Continuation(Rc::new(Continuation(Box::new((self.stack.clone(), mark))))))
     }
 
     /// The value of a name.
@@ -227,20 +322,35 @@ impl<H: Host> Machine<H> {
         self.find(name, environment).ok_or_else(|| Error::unbound(name, at))
     }
 
-    /// The value of a name in the scopes from `environment` outwards, if it has one.
-    pub(super) fn find(&mut self, name: &Symbol, environment: &Rc<Environment>) -> Option<Value> {
+    /// The value that a scope from `environment` outwards has for a name.
+    fn find_bound(&mut self, name: &Symbol, environment: &Rc<Environment>) -> Option<Value> {
         let mut scope = environment;
-        loop {
+        let mut hops = 0;
+        let found = loop {
             if let Some(value) = scope.get_here(name) {
-                return Some(value);
+                break Some(value);
             }
+            hops += 1;
             match &scope.parent {
                 Some(parent) => scope = parent,
-                None => break,
+                None => break None,
             }
+        };
+        // Scopes inside one another are cheap to pass, but there may be a million of them.
+        self.steps += hops / 8;
+        found
+    }
+
+    /// The value of a name: of a scope from `environment` outwards, of the host, or of the library.
+    pub(super) fn find(&mut self, name: &Symbol, environment: &Rc<Environment>) -> Option<Value> {
+        let found = self.find_bound(name, environment);
+        if found.is_some() {
+            return found;
         }
-        let value = H::global(self, name)?;
-        scope.define(name, value.clone());
+        // The host looks through its tables.
+        self.steps += 16;
+        let value = H::global(self, name).or_else(|| prelude::global(self, name))?;
+        self.global.define(name, value.clone());
         Some(value)
     }
 
@@ -256,20 +366,15 @@ impl<H: Host> Machine<H> {
         loop {
             self.steps += 1;
             if self.steps > self.budget.steps {
-                return Err(self.with_trail(Error::budget(
-                    format!(
-                        "evaluation stopped after {} steps (endless loop?); --steps raises the limit",
-                        self.budget.steps
-                    ),
-                    step_place(&step),
-                )));
+                return Err(self.with_trail(self.out_of_steps(step_place(&step))));
             }
             let next = match step {
                 Step::Evaluate { expression, environment, at } => self.evaluate(expression, environment, at),
                 Step::Apply { procedure, arguments, at } => self.apply(procedure, arguments, at),
                 Step::Return(value) => match self.pop() {
-                    None => return Ok(value),
-                    Some(frame) => self.resume(frame, value),
+                    Ok(None) => return Ok(value),
+                    Ok(Some(frame)) => self.resume(frame, value),
+                    Err(error) => Err(error),
                 },
             };
             step = next.map_err(|error| self.with_trail(error))?;
@@ -300,7 +405,7 @@ impl<H: Host> Machine<H> {
         let at = form.span.or(at);
         let head = form.car();
         if let Value::Symbol(name) = &head {
-            if let Some(syntax) = self.syntax.get(name).copied() {
+            if let Some(syntax) = self.syntax_of(name, &environment) {
                 return syntax(self, &form, &environment, at);
             }
             let procedure = self.lookup(name, &environment, form.car_span.or(at))?;
@@ -309,6 +414,19 @@ impl<H: Host> Machine<H> {
         let head_place = form.car_span.or(at);
         self.push(Frame::Operator { form: form.clone(), environment: environment.clone(), at });
         Ok(Step::Evaluate { expression: head, environment, at: head_place })
+    }
+
+    /// The special form of a name, unless the program has bound the name to something of its own.
+    /// Only the forms that are native in the original cannot be bound (LANGUAGE.md §2.1); the
+    /// others are macros there.
+    fn syntax_of(&mut self, name: &Symbol, environment: &Rc<Environment>) -> Option<Syntax<H>> {
+        let (syntax, native) = *self.syntax.get(name)?;
+        (native || self.find_bound(name, environment).is_none()).then_some(syntax)
+    }
+
+    /// Whether a name is one of the special forms that are macros in the original, and so defined.
+    pub(super) fn is_macro_syntax(&self, name: &Symbol) -> bool {
+        self.syntax.get(name).is_some_and(|(_, native)| !native) && self.host.has_syntax(name.name())
     }
 
     fn call_form(
@@ -388,10 +506,7 @@ impl<H: Host> Machine<H> {
                 _ => done.push(expression),
             }
             // A circular argument list would go on for ever.
-            self.steps += 1;
-            if self.steps > self.budget.steps {
-                return Err(Error::budget("evaluation stopped: too many arguments", at));
-            }
+            self.spend(1, at)?;
             let next = pair.cdr();
             rest = next;
         }
@@ -408,7 +523,8 @@ impl<H: Host> Machine<H> {
             Value::Closure(closure) => self.apply_closure(&closure, arguments, at),
             Value::Foreign(object) => H::call(self, &object, arguments, at),
             Value::Continuation(continuation) => {
-                if let Some(stack) = continuation.0.downcast_ref::<Stack<H>>() {
+                if let Some((stack, mark)) = continuation.0.downcast_ref::<(Stack<H>, H::Mark)>() {
+                    self.host.restore(mark).map_err(|message| Error::new(message, at))?;
                     self.stack = stack.clone();
                 }
                 Ok(Step::Return(arguments.into_iter().next().unwrap_or_default()))
@@ -462,7 +578,7 @@ impl<H: Host> Machine<H> {
                 // with macros do not grow.
                 let trail = self.extended_trail(TrailKind::Macro(name), at);
                 if matches!(self.stack.0.as_ref().map(|link| &link.frame), Some(Frame::Marker)) {
-                    self.pop();
+                    self.pop()?;
                 }
                 self.push_link(Frame::Marker, trail);
                 Ok(Step::Evaluate { expression: value, environment, at })

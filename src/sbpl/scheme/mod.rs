@@ -12,6 +12,7 @@
 //!   cost nothing, recursion is bounded by a budget and not by the machine's stack, and a
 //!   continuation is a pointer
 //! - `syntax`: one function per special form, in one table
+//! - `prelude`: what is written in Scheme itself, made when it is asked for
 //! - `procedures`: one function per native procedure, in tables by subject
 //!
 //! To add a special form or a procedure, write its function and add it to its table.
@@ -20,6 +21,7 @@ mod call;
 mod error;
 mod frame;
 mod machine;
+mod prelude;
 mod print;
 mod procedures;
 mod syntax;

@@ -1,7 +1,9 @@
 //! In: values. Out: their text as `write` and `display` give it. Never: more than a bounded amount
 //! of text, since data may be circular.
 
-use super::value::Value;
+use std::rc::Rc;
+
+use super::value::{Value, Vector};
 use crate::sbpl_text::quoted;
 
 /// Longest text of one value; what is longer ends in `...`.
@@ -43,6 +45,8 @@ impl Value {
             Self::Macro(_) => "macro",
             Self::Promise(_) => "promise",
             Self::Environment(_) => "environment",
+            Self::Port(_) => "port",
+            Self::EndOfFile => "end of file",
             Self::Foreign(_) => "object",
         }
     }
@@ -52,6 +56,8 @@ enum Piece {
     Value(Value),
     Rest(Value),
     Text(&'static str),
+    /// A vector from this place on; one item at a time, since it may hold itself many times over.
+    Items(Rc<Vector>, usize),
 }
 
 fn print(value: &Value, write: bool) -> String {
@@ -59,7 +65,6 @@ fn print(value: &Value, write: bool) -> String {
     let mut work = vec![Piece::Value(value.clone())];
     while let Some(piece) = work.pop() {
         if out.len() > MAX_WRITTEN {
-            out.push_str("...");
             break;
         }
         match piece {
@@ -84,17 +89,23 @@ fn print(value: &Value, write: bool) -> String {
             }
             Piece::Value(Value::Vector(items)) => {
                 out.push_str("#(");
-                work.push(Piece::Text(")"));
-                let items = items.borrow();
-                for (index, item) in items.iter().enumerate().rev() {
-                    work.push(Piece::Value(item.clone()));
-                    if index > 0 {
-                        work.push(Piece::Text(" "));
-                    }
-                }
+                work.push(Piece::Items(items, 0));
             }
+            Piece::Items(items, index) => match items.borrow().get(index).cloned() {
+                None => out.push(')'),
+                Some(item) => {
+                    if index > 0 {
+                        out.push(' ');
+                    }
+                    work.push(Piece::Items(items.clone(), index + 1));
+                    work.push(Piece::Value(item));
+                }
+            },
             Piece::Value(other) => atom(&other, write, &mut out),
         }
+    }
+    if out.len() > MAX_WRITTEN {
+        out.push_str("...");
     }
     out
 }
@@ -107,8 +118,8 @@ fn atom(value: &Value, write: bool, out: &mut String) {
         Value::Integer(number) => out.push_str(&number.to_string()),
         Value::Real(number) => out.push_str(&format!("{number:?}")),
         Value::Symbol(name) => out.push_str(name.name()),
-        Value::String(text) if write => out.push_str(&quoted(&text.bytes.borrow())),
-        Value::String(text) => out.push_str(&String::from_utf8_lossy(&text.bytes.borrow())),
+        Value::String(text) if write => out.push_str(&quoted(beginning(&text.bytes.borrow()))),
+        Value::String(text) => out.push_str(&String::from_utf8_lossy(beginning(&text.bytes.borrow()))),
         Value::Character(byte) if write => out.push_str(&match byte {
             b' ' => "#\\space".to_owned(),
             b'\n' => "#\\newline".to_owned(),
@@ -124,7 +135,14 @@ fn atom(value: &Value, write: bool, out: &mut String) {
         Value::Continuation(_) => out.push_str("#<CONTINUATION>"),
         Value::Promise(_) => out.push_str("#<PROMISE>"),
         Value::Environment(_) => out.push_str("#<ENVIRONMENT>"),
+        Value::Port(_) => out.push_str("#<PORT>"),
+        Value::EndOfFile => out.push_str("#<EOF>"),
         Value::Foreign(object) => out.push_str(&object.written()),
         Value::Pair(_) | Value::Vector(_) => {}
     }
+}
+
+/// As much of a long string as is shown; one byte more than the limit, so that `...` follows.
+fn beginning(bytes: &[u8]) -> &[u8] {
+    bytes.get(..=MAX_WRITTEN).unwrap_or(bytes)
 }

@@ -14,6 +14,26 @@ use super::value::{Closure, Environment, Pair, Promise, Symbol, Value};
 /// A special form: gets the whole form, its scope and its place.
 pub type Syntax<H> = fn(&mut Machine<H>, &Rc<Pair>, &Rc<Environment>, Option<Span>) -> Result<Step, Error>;
 
+/// The forms that are native in the original; all others can be bound by a program.
+pub(super) const NATIVE: &[&str] = &[
+    "quote",
+    "lambda",
+    "define",
+    "set!",
+    "if",
+    "cond",
+    "case",
+    "let",
+    "let*",
+    "letrec",
+    "begin",
+    "and",
+    "or",
+    "delay",
+    "cons-stream",
+    "macro",
+];
+
 /// The table of special forms (LANGUAGE.md §2.1).
 pub(super) fn all<H: Host>() -> Vec<(&'static str, Syntax<H>)> {
     vec![
@@ -82,6 +102,9 @@ fn evaluate((expression, at): (Value, At), environment: &Scope) -> Step {
     Step::Evaluate { expression, environment: environment.clone(), at }
 }
 
+/// What a closure and its share of its scope take, roughly.
+const CLOSURE_BYTES: usize = 512;
+
 /// Longest list that a special form walks at once.
 const MAX_PARTS: usize = 1 << 20;
 
@@ -90,7 +113,8 @@ fn quote<H: Host>(_: &mut Machine<H>, form: &Rc<Pair>, _: &Scope, at: At) -> Out
     Ok(Step::Return(value))
 }
 
-fn closure(
+fn closure<H: Host>(
+    machine: &mut Machine<H>,
     parameters: &Value,
     body: Value,
     environment: &Scope,
@@ -113,12 +137,15 @@ fn closure(
             _ => return Err(Error::new("syntax error: parameter is no symbol", at)),
         }
     };
+    machine.spend((names.len() / 8) as u64, at)?;
+    machine.charge(CLOSURE_BYTES, at)?;
+    machine.remember_scope(environment);
     Ok(Closure { parameters: names, rest: rest_name, body, environment: environment.clone(), name })
 }
 
-fn lambda<H: Host>(_: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+fn lambda<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
     let (parameters, _) = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
-    let closure = closure(&parameters, rest_after(form, 1), environment, None, at)?;
+    let closure = closure(machine, &parameters, rest_after(form, 1), environment, None, at)?;
     Ok(Step::Return(Value::Closure(Rc::new(closure))))
 }
 
@@ -131,7 +158,7 @@ fn define<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scop
         }
         Some((Value::Pair(head), _)) => {
             let Value::Symbol(name) = head.car() else { return Err(malformed(form, at)) };
-            let closure = closure(&head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
+            let closure = closure(machine, &head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
             environment.define(&name, Value::Closure(Rc::new(closure)));
             Ok(Step::Return(Value::Symbol(name)))
         }
@@ -217,6 +244,13 @@ fn logic<H: Host>(
         machine.push(Frame::Logic { stop_at, rest: pair.cdr(), environment: environment.clone(), at });
     }
     Ok(evaluate((pair.car(), place_of(&pair, at)), environment))
+}
+
+/// Whether a value is among the keys of a `case` clause.
+fn has_key<H: Host>(machine: &mut Machine<H>, keys: &Value, value: &Value, at: At) -> Result<bool, Error> {
+    let length = keys.length().unwrap_or_default();
+    machine.spend((length / 8) as u64, at)?;
+    Ok(keys.items(length).is_some_and(|keys| keys.iter().any(|key| key.same_value(value))))
 }
 
 /// A `let` of any kind while its inits are evaluated.
@@ -309,6 +343,8 @@ fn next_init<H: Host>(machine: &mut Machine<H>, form: Rc<LetForm>, values: Vec<V
             let outer = match &form.kind {
                 LetKind::Named(name) => {
                     let outer = Environment::new(Some(scope));
+                    machine.charge(CLOSURE_BYTES, form.at)?;
+                    machine.remember_scope(&outer);
                     outer.define(
                         name,
                         Value::Closure(Rc::new(Closure {
@@ -347,6 +383,7 @@ fn do_form<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Sco
     let Value::Symbol(loop_name) = again[0].clone() else { return Err(malformed(form, at)) };
     let begin = symbol(machine, "begin");
     let mut body = rest_after(form, 2).items(MAX_PARTS).ok_or_else(|| malformed(form, at))?;
+    machine.spend((body.len() / 8) as u64, at)?;
     body.insert(0, begin.clone());
     body.push(Value::list(again));
     let test = symbol(machine, "if");
@@ -359,14 +396,16 @@ fn promise(expression: Value, environment: &Scope) -> Value {
     Value::Promise(Rc::new(Promise { value: None.into(), expression, environment: Some(environment.clone()).into() }))
 }
 
-fn delay<H: Host>(_: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
+fn delay<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
     let (expression, _) = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
+    machine.charge(CLOSURE_BYTES, at)?;
     Ok(Step::Return(promise(expression, environment)))
 }
 
 fn cons_stream<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
     let (head, rest) = (part(form, 0, at), part(form, 1, at));
     let (Some(head), Some((rest, _))) = (head, rest) else { return Err(malformed(form, at)) };
+    machine.charge(CLOSURE_BYTES, at)?;
     machine.push(Frame::Stream(promise(rest, environment)));
     Ok(evaluate(head, environment))
 }
@@ -376,7 +415,7 @@ fn macro_form<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &
     match part(form, 0, at) {
         Some((Value::Pair(head), _)) => {
             let Value::Symbol(name) = head.car() else { return Err(malformed(form, at)) };
-            let closure = closure(&head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
+            let closure = closure(machine, &head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
             environment.define(&name, Value::Macro(Rc::new(closure)));
             Ok(Step::Return(Value::Symbol(name)))
         }
@@ -394,7 +433,7 @@ fn macro_form<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &
 fn define_macro<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
     let Some((Value::Pair(head), _)) = part(form, 0, at) else { return Err(malformed(form, at)) };
     let Value::Symbol(name) = head.car() else { return Err(malformed(form, at)) };
-    let expander = closure(&head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
+    let expander = closure(machine, &head.cdr(), rest_after(form, 1), environment, Some(name.clone()), at)?;
     let parameter = Symbol::uninterned("form");
     let native = |machine: &mut Machine<H>, name: &str| {
         let symbol = machine.symbols.intern(name);
@@ -422,8 +461,10 @@ fn defined<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Sco
     Ok(evaluate(name, environment))
 }
 
-/// A template becomes code that builds it, which is then evaluated. The reader bounds the nesting
-/// of templates, so the recursion here is shallow.
+/// Deepest nesting of a template. Each level takes a few KB of stack in a debug build.
+const MAX_TEMPLATE: usize = 100;
+
+/// A template becomes code that builds it, which is then evaluated.
 fn quasiquote<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
     let (template, template_at) = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
     let code = Template { machine, at }.code(&template, 1, 0)?;
@@ -448,8 +489,8 @@ impl<H: Host> Template<'_, H> {
     }
 
     fn code(&mut self, template: &Value, level: usize, depth: usize) -> Result<Value, Error> {
-        if depth > super::super::reader::MAX_NESTING {
-            return Err(Error::new("quasiquote nested too deep", self.at));
+        if depth > MAX_TEMPLATE {
+            return Err(Error::new(format!("quasiquote nested too deep (limit {MAX_TEMPLATE})"), self.at));
         }
         match template {
             Value::Pair(pair) => self.list_code(pair, level, depth),
@@ -553,7 +594,10 @@ pub(super) fn resume<H: Host>(machine: &mut Machine<H>, frame: FrameOf<H>, value
             _ => Err(Error::new("syntax error: malformed macro", at)),
         },
         Frame::Defined { environment, at } => match value {
-            Value::Symbol(name) => Ok(Step::Return(Value::Bool(machine.find(&name, &environment).is_some()))),
+            Value::Symbol(name) => {
+                let defined = machine.find(&name, &environment).is_some() || machine.is_macro_syntax(&name);
+                Ok(Step::Return(Value::Bool(defined)))
+            }
             _ => Err(Error::new("defined?: argument 1 must be: symbol", at)),
         },
         Frame::Set { name, environment, at } => {
@@ -600,8 +644,8 @@ pub(super) fn resume<H: Host>(machine: &mut Machine<H>, frame: FrameOf<H>, value
             while let Value::Pair(pair) = &rest {
                 if let Value::Pair(clause) = pair.car() {
                     let keys = clause.car();
-                    let hit = is_symbol(&keys, "else")
-                        || keys.items(MAX_PARTS).is_some_and(|keys| keys.iter().any(|key| key.same_value(&value)));
+                    machine.spend(1, at)?;
+                    let hit = is_symbol(&keys, "else") || has_key(machine, &keys, &value, at)?;
                     if hit {
                         return Ok(machine.body(clause.cdr(), environment, at));
                     }

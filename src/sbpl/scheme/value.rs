@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
-use super::super::source::Span;
+use super::super::source::{SourceId, Span};
 use super::machine::Continuation;
 
 /// An interned name; equal names are the same object.
@@ -88,7 +88,7 @@ pub enum Value {
     /// A pair.
     Pair(Rc<Pair>),
     /// A vector.
-    Vector(Rc<RefCell<Vec<Value>>>),
+    Vector(Rc<Vector>),
     /// A native procedure, by its place in the machine's table.
     Native(u32),
     /// A procedure written in Scheme.
@@ -101,6 +101,10 @@ pub enum Value {
     Promise(Rc<Promise>),
     /// What `current-environment` returns.
     Environment(Rc<Environment>),
+    /// A string that is being read.
+    Port(Rc<Port>),
+    /// What reading gives at the end.
+    EndOfFile,
     /// A value of the host.
     Foreign(Rc<dyn Foreign>),
 }
@@ -145,6 +149,31 @@ impl Pair {
     pub fn set_cdr(&self, value: Value) {
         self.cdr.replace(value);
     }
+}
+
+/// The items of a vector. A type of its own so that vectors inside vectors are freed by a loop.
+pub struct Vector(RefCell<Vec<Value>>);
+
+impl std::ops::Deref for Vector {
+    type Target = RefCell<Vec<Value>>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl Drop for Vector {
+    fn drop(&mut self) {
+        self.0.take().into_iter().for_each(discard);
+    }
+}
+
+/// A string that is being read.
+pub struct Port {
+    /// The text, kept with those of the profile so that errors in it have a place.
+    pub source: SourceId,
+    /// The next byte.
+    pub position: Cell<u32>,
 }
 
 /// A procedure written in Scheme.
@@ -250,8 +279,15 @@ impl Environment {
 }
 
 thread_local! {
-    static DISCARDED: RefCell<Vec<Value>> = const { RefCell::new(Vec::new()) };
+    static DISCARDED: RefCell<Vec<Discarded>> = const { RefCell::new(Vec::new()) };
     static DISCARDING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// What waits to be freed.
+enum Discarded {
+    Value(Value),
+    /// A captured stack, whose frames may hold continuations of their own.
+    Stack(Box<dyn Any>),
 }
 
 /// Drops a value with a loop in place of recursion: what a dying pair, closure or scope holds is
@@ -269,22 +305,34 @@ pub(super) fn discard(value: Value) {
     ) {
         return;
     }
+    free(Discarded::Value(value));
+}
+
+/// As [`discard`], for what a continuation holds.
+pub(super) fn discard_stack(stack: Box<dyn Any>) {
+    free(Discarded::Stack(stack));
+}
+
+fn free(discarded: Discarded) {
     if DISCARDING.try_with(Cell::get).unwrap_or(true) {
         // While a thread ends its locals may be gone; then plain recursion has to do.
-        let mut value = Some(value);
-        let _ = DISCARDED.try_with(|list| {
-            if let Some(value) = value.take() {
-                list.borrow_mut().push(value);
-            }
-        });
+        let mut discarded = Some(discarded);
+        let _ = DISCARDED.try_with(|list| list.borrow_mut().extend(discarded.take()));
         return;
     }
     DISCARDING.with(|flag| flag.set(true));
-    drop(value);
+    release(discarded);
     while let Some(next) = DISCARDED.with(|list| list.borrow_mut().pop()) {
-        drop(next);
+        release(next);
     }
     DISCARDING.with(|flag| flag.set(false));
+}
+
+fn release(discarded: Discarded) {
+    match discarded {
+        Discarded::Value(value) => drop(value),
+        Discarded::Stack(stack) => drop(stack),
+    }
 }
 
 impl Drop for Pair {
@@ -298,6 +346,14 @@ impl Drop for Closure {
     fn drop(&mut self) {
         discard(std::mem::take(&mut self.body));
         // The scope itself stays in place; its own drop hands its values over.
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        self.value.take().into_iter().for_each(discard);
+        discard(std::mem::take(&mut self.expression));
+        self.environment.take().map(Value::Environment).into_iter().for_each(discard);
     }
 }
 
@@ -360,7 +416,7 @@ impl Value {
     /// A vector.
     #[must_use]
     pub fn vector(items: Vec<Self>) -> Self {
-        Self::Vector(Rc::new(RefCell::new(items)))
+        Self::Vector(Rc::new(Vector(RefCell::new(items))))
     }
 
     /// Everything but `#f` is true.
@@ -372,7 +428,7 @@ impl Value {
     /// The items of a proper list of at most `limit` items.
     #[must_use]
     pub fn items(&self, limit: usize) -> Option<Vec<Self>> {
-        let mut out = Vec::new();
+        let mut out = Vec::with_capacity(self.length().filter(|length| *length <= limit)?);
         let mut rest = self.clone();
         loop {
             match rest {
@@ -411,6 +467,8 @@ impl Value {
             (Self::Promise(a), Self::Promise(b)) => Rc::ptr_eq(a, b),
             (Self::Environment(a), Self::Environment(b)) => Rc::ptr_eq(a, b),
             (Self::Continuation(a), Self::Continuation(b)) => Rc::ptr_eq(a, b),
+            (Self::Port(a), Self::Port(b)) => Rc::ptr_eq(a, b),
+            (Self::EndOfFile, Self::EndOfFile) => true,
             (Self::Foreign(a), Self::Foreign(b)) => Rc::ptr_eq(a, b),
             _ => false,
         }
@@ -429,34 +487,81 @@ impl Value {
     }
 
     /// `equal?`: strings, pairs and vectors by their contents. Works on a list of its own, so depth
-    /// does not matter; more than `limit` comparisons count as unequal (circular data).
-    #[must_use]
-    pub fn same_contents(&self, other: &Self, limit: usize) -> bool {
-        let mut work = vec![(self.clone(), other.clone())];
-        let mut count = 0;
-        while let Some((a, b)) = work.pop() {
-            count += 1;
-            if count > limit {
-                return false;
-            }
-            let equal = match (&a, &b) {
-                (Self::String(a), Self::String(b)) => *a.bytes.borrow() == *b.bytes.borrow(),
-                (Self::Pair(a), Self::Pair(b)) => {
-                    work.push((a.cdr(), b.cdr()));
-                    work.push((a.car(), b.car()));
+    /// does not matter. `spend` hears how many parts were compared and how long the list has grown;
+    /// on circular data only its error ends the comparison.
+    ///
+    /// # Errors
+    /// What `spend` raises.
+    pub fn same_contents<E>(
+        &self,
+        other: &Self,
+        spend: &mut dyn FnMut(u64, usize) -> Result<(), E>,
+    ) -> Result<bool, E> {
+        let mut work = vec![Compared::Values(self.clone(), other.clone())];
+        while let Some(next) = work.pop() {
+            let mut cost = 1;
+            let equal = match next {
+                Compared::Values(Self::String(a), Self::String(b)) => {
+                    let (a, b) = (a.bytes.borrow(), b.bytes.borrow());
+                    cost += (a.len().min(b.len()) / 64) as u64;
+                    *a == *b
+                }
+                Compared::Values(Self::Pair(a), Self::Pair(b)) => {
+                    work.push(Compared::Values(a.cdr(), b.cdr()));
+                    work.push(Compared::Values(a.car(), b.car()));
                     true
                 }
-                (Self::Vector(a), Self::Vector(b)) => {
-                    let (a, b) = (a.borrow(), b.borrow());
-                    work.extend(a.iter().cloned().zip(b.iter().cloned()));
-                    a.len() == b.len()
+                Compared::Values(Self::Vector(a), Self::Vector(b)) => {
+                    let equal = a.borrow().len() == b.borrow().len();
+                    work.push(Compared::Vectors(a, b, 0));
+                    equal
                 }
-                _ => a.same_value(&b),
+                // One item at a time: a vector may hold itself many times over.
+                Compared::Vectors(a, b, index) => {
+                    let items = (a.borrow().get(index).cloned(), b.borrow().get(index).cloned());
+                    if let (Some(first), Some(second)) = items {
+                        work.push(Compared::Vectors(a, b, index + 1));
+                        work.push(Compared::Values(first, second));
+                    }
+                    true
+                }
+                Compared::Values(a, b) => a.same_value(&b),
             };
             if !equal {
-                return false;
+                return Ok(false);
+            }
+            spend(cost, work.len())?;
+        }
+        Ok(true)
+    }
+
+    /// Number of items of a proper list; `None` for anything else, also for a circular list.
+    #[must_use]
+    pub fn length(&self) -> Option<usize> {
+        // Brent: a marker that moves to powers of two is met again only on a circle.
+        let (mut marker, mut power, mut length) = (self.clone(), 1usize, 0usize);
+        let mut rest = self.clone();
+        loop {
+            match rest {
+                Self::Nil => return Some(length),
+                Self::Pair(pair) => rest = pair.cdr(),
+                _ => return None,
+            }
+            length += 1;
+            if matches!(rest, Self::Pair(_)) && rest.same(&marker) {
+                return None;
+            }
+            if length == power {
+                marker = rest.clone();
+                power = power.saturating_mul(2);
             }
         }
-        true
     }
+}
+
+/// What `equal?` has still to compare.
+enum Compared {
+    Values(Value, Value),
+    /// Two vectors from this place on.
+    Vectors(Rc<Vector>, Rc<Vector>, usize),
 }

@@ -1,5 +1,6 @@
 //! Procedures that decide what is evaluated next, and predicates of type (LANGUAGE.md §2.2).
 
+use super::super::super::source::Span;
 use super::super::call::Call;
 use super::super::error::Error;
 use super::super::frame::Frame;
@@ -12,6 +13,8 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
         native!(["apply"], 1, None, apply),
         native!(["call-with-current-continuation", "call/cc"], 1, Some(1), call_cc),
         native!(["force"], 1, Some(1), force),
+        native!(["tail"], 1, Some(1), tail),
+        native!(["macro-expand"], 1, Some(1), macro_expand),
         native!(["eval"], 1, Some(2), eval),
         native!(["map"], 2, None, map),
         native!(["for-each"], 2, None, for_each),
@@ -27,8 +30,8 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
         native!(["not"], 1, Some(1), |_, call| done(Value::Bool(!call.argument(0).is_true()))),
         native!(["eq?"], 2, Some(2), |_, call| done(Value::Bool(call.argument(0).same(call.argument(1))))),
         native!(["eqv?"], 2, Some(2), |_, call| done(Value::Bool(call.argument(0).same_value(call.argument(1))))),
-        native!(["equal?"], 2, Some(2), |_, call| {
-            done(Value::Bool(call.argument(0).same_contents(call.argument(1), 1 << 24)))
+        native!(["equal?"], 2, Some(2), |machine, call| {
+            done(Value::Bool(machine.same_contents(call.argument(0), call.argument(1), call.at)?))
         }),
     ];
     macro_rules! predicates {
@@ -39,6 +42,10 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
         };
     }
     predicates! {
+        "exact?": Value::Integer(_),
+        "inexact?": Value::Real(_),
+        "rational?": Value::Integer(_),
+        "complex?": Value::Integer(_) | Value::Real(_),
         "boolean?": Value::Bool(_),
         "null?": Value::Nil,
         "pair?": Value::Pair(_),
@@ -70,18 +77,42 @@ fn apply<H: Host>(machine: &mut Machine<H>, mut call: Call<'_>) -> Outcome {
 }
 
 fn call_cc<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
-    let continuation = machine.capture();
+    let continuation = machine.capture(call.at)?;
     Ok(Step::Apply { procedure: call.argument(0).clone(), arguments: vec![continuation], at: call.at })
 }
 
 fn force<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
-    let Value::Promise(promise) = call.argument(0) else { return done(call.argument(0).clone()) };
+    force_value(machine, call.argument(0), call.at)
+}
+
+/// `(tail stream)`: the rest of what `cons-stream` made.
+fn tail<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
+    let Value::Pair(pair) = call.argument(0) else { return Err(call.wrong_type(0, "pair")) };
+    force_value(machine, &pair.cdr(), call.at)
+}
+
+/// `(macro-expand '(name part…))`: what the call of a macro is replaced with.
+fn macro_expand<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
+    let form = call.argument(0).clone();
+    let Value::Pair(pair) = &form else { return done(form) };
+    let Value::Symbol(name) = pair.car() else { return done(form) };
+    let global = machine.global.clone();
+    match machine.lookup(&name, &global, call.at)? {
+        Value::Macro(expander) => {
+            Ok(Step::Apply { procedure: Value::Closure(expander), arguments: vec![form], at: call.at })
+        }
+        _ => done(form),
+    }
+}
+
+fn force_value<H: Host>(machine: &mut Machine<H>, value: &Value, at: Option<Span>) -> Outcome {
+    let Value::Promise(promise) = value else { return done(value.clone()) };
     if let Some(value) = promise.value.borrow().clone() {
         return done(value);
     }
     let environment = promise.environment.borrow().clone().unwrap_or_else(|| machine.global.clone());
     machine.push(Frame::Promise(promise.clone()));
-    Ok(Step::Evaluate { expression: promise.expression.clone(), environment, at: call.at })
+    Ok(Step::Evaluate { expression: promise.expression.clone(), environment, at })
 }
 
 fn eval<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
@@ -131,10 +162,20 @@ fn fold<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
     iterate(machine, kind, call.argument(0).clone(), vec![call.argument(2).clone()], call.at)
 }
 
+/// Longest message that a program can raise, in bytes, give or take one object.
+const MAX_MESSAGE: usize = 16_384;
+
 /// `(error "text" object…)`: the text, then each object as `write` shows it.
 fn error<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
     let mut parts = call.arguments.iter();
-    let first = parts.next().map(Value::displayed).unwrap_or_default();
-    let rest = parts.map(|part| format!(" {}", part.written()));
-    Err(Error::new(std::iter::once(first).chain(rest).collect::<String>(), call.at))
+    let mut message = parts.next().map(Value::displayed).unwrap_or_default();
+    for part in parts {
+        if message.len() > MAX_MESSAGE {
+            message.push_str(" ...");
+            break;
+        }
+        message.push(' ');
+        message.push_str(&part.written());
+    }
+    Err(Error::new(message, call.at))
 }

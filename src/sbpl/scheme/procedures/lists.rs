@@ -2,7 +2,7 @@
 
 use super::super::call::Call;
 use super::super::error::Error;
-use super::super::machine::{Host, Machine};
+use super::super::machine::{Host, Machine, PAIR_BYTES};
 use super::super::value::Value;
 use super::{Native, Outcome, done, native};
 
@@ -18,10 +18,14 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
             let tail = call.arguments.pop().unwrap_or_default();
             done(Value::list_with_tail(call.arguments, tail))
         }),
-        native!(["list?"], 1, Some(1), |_, call| done(Value::Bool(call.argument(0).items(1 << 24).is_some()))),
+        native!(["list?"], 1, Some(1), |machine, call| {
+            let length = call.argument(0).length();
+            machine.spend((length.unwrap_or_default() / 8) as u64, call.at)?;
+            done(Value::Bool(length.is_some()))
+        }),
         native!(["length"], 1, Some(1), |machine, call| {
-            let items = machine.list_items(&call, 0)?;
-            done(Value::Integer(i64::try_from(items.len()).unwrap_or(i64::MAX)))
+            let length = machine.list_length(&call, 0)?;
+            done(Value::Integer(i64::try_from(length).unwrap_or(i64::MAX)))
         }),
         native!(["reverse"], 1, Some(1), |machine, call| {
             let mut items = machine.list_items(&call, 0)?;
@@ -34,12 +38,12 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
         native!(["list-ref"], 2, Some(2), list_ref),
         native!(["last-pair"], 1, Some(1), last_pair),
         native!(["flatten"], 1, Some(1), flatten),
-        native!(["memq"], 2, Some(2), |machine, call| member(machine, &call, Value::same)),
-        native!(["memv"], 2, Some(2), |machine, call| member(machine, &call, Value::same_value)),
-        native!(["member"], 2, Some(2), |machine, call| member(machine, &call, contents)),
-        native!(["assq"], 2, Some(2), |machine, call| association(machine, &call, Value::same)),
-        native!(["assv"], 2, Some(2), |machine, call| association(machine, &call, Value::same_value)),
-        native!(["assoc"], 2, Some(2), |machine, call| association(machine, &call, contents)),
+        native!(["memq"], 2, Some(2), |machine, call| member(machine, &call, Comparison::Same)),
+        native!(["memv"], 2, Some(2), |machine, call| member(machine, &call, Comparison::Value)),
+        native!(["member"], 2, Some(2), |machine, call| member(machine, &call, Comparison::Contents)),
+        native!(["assq"], 2, Some(2), |machine, call| association(machine, &call, Comparison::Same)),
+        native!(["assv"], 2, Some(2), |machine, call| association(machine, &call, Comparison::Value)),
+        native!(["assoc"], 2, Some(2), |machine, call| association(machine, &call, Comparison::Contents)),
         native!(["vector"], 0, None, |_, call| done(Value::vector(call.arguments))),
         native!(["make-vector"], 1, Some(2), make_vector),
         native!(["vector-length"], 1, Some(1), |_, call| match call.argument(0) {
@@ -48,6 +52,26 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
         }),
         native!(["vector-ref"], 2, Some(2), vector_ref),
         native!(["vector-set!"], 3, Some(3), vector_set),
+        native!(["vector-fill!"], 2, Some(2), |machine, call| {
+            let Value::Vector(items) = call.argument(0) else { return Err(call.wrong_type(0, "vector")) };
+            machine.spend((items.borrow().len() / 8) as u64, call.at)?;
+            // What was in it is dropped once nothing is borrowed any more.
+            let length = items.borrow().len();
+            drop(items.replace(vec![call.argument(1).clone(); length]));
+            done(call.argument(0).clone())
+        }),
+        native!(["vector-equal?"], 2, Some(2), |machine, call| {
+            done(Value::Bool(machine.same_contents(call.argument(0), call.argument(1), call.at)?))
+        }),
+        native!(["atom?"], 1, Some(1), |_, call| done(Value::Bool(!matches!(call.argument(0), Value::Pair(_))))),
+        native!(["acons"], 3, Some(3), |_, call| {
+            let entry = Value::cons(call.argument(0).clone(), call.argument(1).clone());
+            done(Value::cons(entry, call.argument(2).clone()))
+        }),
+        native!(["head"], 1, Some(1), |_, call| match call.argument(0) {
+            Value::Pair(pair) => done(pair.car()),
+            _ => Err(call.wrong_type(0, "pair")),
+        }),
         native!(["list->vector"], 1, Some(1), |machine, call| {
             let items = machine.list_items(&call, 0)?;
             done(Value::vector(items))
@@ -55,7 +79,7 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
         native!(["vector->list"], 1, Some(1), |machine, call| match call.argument(0) {
             Value::Vector(items) => {
                 let items = items.borrow().clone();
-                machine.charge(items.len() * 16, call.at)?;
+                machine.charge(items.len() * PAIR_BYTES, call.at)?;
                 done(Value::list(items))
             }
             _ => Err(call.wrong_type(0, "vector")),
@@ -70,10 +94,6 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
         "cdadar", "cdaddr", "cddaar", "cddadr", "cdddar", "cddddr",
     );
     table
-}
-
-fn contents(a: &Value, b: &Value) -> bool {
-    a.same_contents(b, 1 << 20)
 }
 
 /// `car`, `cdr` and their combinations: the name says the way, last letter first.
@@ -116,10 +136,12 @@ fn out_of_bounds(call: &Call<'_>, number: usize) -> Error {
 }
 
 /// The list behind its first `n` items.
-fn tail_of(call: &Call<'_>) -> Result<Value, Error> {
+fn tail_of<H: Host>(machine: &mut Machine<H>, call: &Call<'_>) -> Result<Value, Error> {
     let count = index(call, 1)?;
     let mut rest = call.argument(0).clone();
-    for _ in 0..count {
+    for passed in 0..count {
+        // The list may be circular and the number astronomic.
+        machine.spend(u64::from(passed % 8 == 7), call.at)?;
         let Value::Pair(pair) = &rest else { return Err(out_of_bounds(call, count)) };
         let next = pair.cdr();
         rest = next;
@@ -127,12 +149,12 @@ fn tail_of(call: &Call<'_>) -> Result<Value, Error> {
     Ok(rest)
 }
 
-fn list_tail<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
-    done(tail_of(&call)?)
+fn list_tail<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
+    done(tail_of(machine, &call)?)
 }
 
-fn list_ref<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
-    match tail_of(&call)? {
+fn list_ref<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
+    match tail_of(machine, &call)? {
         Value::Pair(pair) => done(pair.car()),
         _ => Err(out_of_bounds(&call, index(&call, 1)?)),
     }
@@ -149,7 +171,7 @@ fn take<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
 }
 
 fn last_pair<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
-    let count = machine.list_items(&call, 0)?.len();
+    let count = machine.list_length(&call, 0)?;
     let mut rest = call.argument(0).clone();
     for _ in 1..count {
         let Value::Pair(pair) = &rest else { break };
@@ -163,7 +185,8 @@ fn flatten<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
     let mut work = vec![call.argument(0).clone()];
     let mut items = Vec::new();
     while let Some(value) = work.pop() {
-        machine.charge(16, call.at)?;
+        // What waits grows by one for each pair that is nested in a car.
+        machine.charge(PAIR_BYTES, call.at)?;
         match value {
             Value::Nil => {}
             Value::Pair(pair) => {
@@ -176,47 +199,57 @@ fn flatten<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
     done(Value::list(items))
 }
 
-type Same = fn(&Value, &Value) -> bool;
+/// How `memq`, `memv`, `member` and their like compare.
+#[derive(Clone, Copy)]
+enum Comparison {
+    Same,
+    Value,
+    Contents,
+}
 
-/// Calls `visit` for each pair of the list argument until it has an answer.
-fn search<H: Host>(machine: &mut Machine<H>, call: &Call<'_>, visit: impl Fn(&Value) -> Option<Value>) -> Outcome {
+/// The first pair of the list argument whose item (or, with `entries`, the item's car) is the first
+/// argument. A circular list without it ends with the budget.
+fn search<H: Host>(machine: &mut Machine<H>, call: &Call<'_>, by: Comparison, entries: bool) -> Outcome {
+    let wanted = call.argument(0);
     let mut rest = call.argument(1).clone();
     loop {
-        machine.charge(1, call.at)?;
-        match &rest {
-            Value::Pair(pair) => {
-                if let Some(found) = visit(&rest) {
-                    return done(found);
-                }
-                let next = pair.cdr();
-                rest = next;
-            }
-            Value::Nil => return done(Value::Bool(false)),
-            _ => return Err(call.wrong_type(1, "pair or '()")),
+        machine.spend(1, call.at)?;
+        let Value::Pair(pair) = &rest else { break };
+        let item = pair.car();
+        let key = match &item {
+            Value::Pair(entry) if entries => Some(entry.car()),
+            _ if entries => None,
+            _ => Some(item.clone()),
+        };
+        let hit = match (by, &key) {
+            (_, None) => false,
+            (Comparison::Same, Some(key)) => key.same(wanted),
+            (Comparison::Value, Some(key)) => key.same_value(wanted),
+            (Comparison::Contents, Some(key)) => machine.same_contents(key, wanted, call.at)?,
+        };
+        if hit {
+            return done(if entries { item } else { rest });
         }
+        let next = pair.cdr();
+        rest = next;
+    }
+    match rest {
+        Value::Nil => done(Value::Bool(false)),
+        _ => Err(call.wrong_type(1, "pair or '()")),
     }
 }
 
-fn member<H: Host>(machine: &mut Machine<H>, call: &Call<'_>, same: Same) -> Outcome {
-    search(machine, call, |place| match place {
-        Value::Pair(pair) if same(&pair.car(), call.argument(0)) => Some(place.clone()),
-        _ => None,
-    })
+fn member<H: Host>(machine: &mut Machine<H>, call: &Call<'_>, by: Comparison) -> Outcome {
+    search(machine, call, by, false)
 }
 
-fn association<H: Host>(machine: &mut Machine<H>, call: &Call<'_>, same: Same) -> Outcome {
-    search(machine, call, |place| match place {
-        Value::Pair(pair) => match pair.car() {
-            Value::Pair(entry) if same(&entry.car(), call.argument(0)) => Some(Value::Pair(entry)),
-            _ => None,
-        },
-        _ => None,
-    })
+fn association<H: Host>(machine: &mut Machine<H>, call: &Call<'_>, by: Comparison) -> Outcome {
+    search(machine, call, by, true)
 }
 
 fn make_vector<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
     let count = index(&call, 0)?;
-    machine.charge(count.saturating_mul(16), call.at)?;
+    machine.charge(count.saturating_mul(size_of::<Value>()), call.at)?;
     done(Value::vector(vec![call.arguments.get(1).cloned().unwrap_or_default(); count]))
 }
 

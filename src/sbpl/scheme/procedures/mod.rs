@@ -11,6 +11,7 @@ use super::value::Value;
 mod control;
 mod lists;
 mod numbers;
+mod ports;
 mod strings;
 
 /// A native procedure.
@@ -66,6 +67,7 @@ pub(super) fn all<H: Host>() -> Vec<Native<H>> {
     let mut table = control::table();
     table.extend(lists::table());
     table.extend(numbers::table());
+    table.extend(ports::table());
     table.extend(strings::table());
     table
 }
@@ -79,6 +81,14 @@ pub(super) struct Iteration {
     lists: Vec<Value>,
     results: Vec<Value>,
     at: Option<Span>,
+}
+
+impl Iteration {
+    /// How many values a copy would have to copy.
+    pub fn held(&self) -> usize {
+        let others = if let IterationKind::Partition(_, out) = &self.kind { out.len() } else { 0 };
+        self.lists.len() + self.results.len() + others
+    }
 }
 
 #[derive(Clone)]
@@ -130,7 +140,7 @@ fn next_round<H: Host>(machine: &mut Machine<H>, mut iteration: Iteration) -> Ou
         IterationKind::Fold(value) => arguments.insert(0, std::mem::take(value)),
         IterationKind::Map | IterationKind::ForEach => {}
     }
-    machine.charge(16, iteration.at)?;
+    machine.charge(64, iteration.at)?;
     let (procedure, at) = (iteration.procedure.clone(), iteration.at);
     machine.push(Frame::Iterate(iteration));
     Ok(Step::Apply { procedure, arguments, at })

@@ -32,6 +32,12 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
         native!(["<="], 1, None, |_, call| compare(&call, |order| order.is_le())),
         native!([">="], 1, None, |_, call| compare(&call, |order| order.is_ge())),
         native!(["<>"], 2, Some(2), |_, call| compare(&call, |order| order.is_ne())),
+        native!(["gcd"], 0, None, |_, call| over_integers(&call, 0, gcd)),
+        native!(["lcm"], 0, None, |_, call| over_integers(&call, 1, |a, b| match gcd(a, b) {
+            0 => 0,
+            divisor => a.wrapping_div(divisor).wrapping_mul(b).wrapping_abs(),
+        })),
+        native!(["exact->inexact"], 1, Some(1), |_, call| done(Value::Real(real(number(&call, 0)?)))),
         native!(["zero?"], 1, Some(1), |_, call| sign(&call, |order| order.is_eq())),
         native!(["positive?"], 1, Some(1), |_, call| sign(&call, |order| order.is_gt())),
         native!(["negative?"], 1, Some(1), |_, call| sign(&call, |order| order.is_lt())),
@@ -84,6 +90,22 @@ fn fold(call: &Call<'_>, start: i64, whole: fn(i64, i64) -> i64, parts: fn(f64, 
         sum = combine(sum, number(call, index)?, whole, parts);
     }
     done(value(sum))
+}
+
+fn over_integers(call: &Call<'_>, start: i64, combine: fn(i64, i64) -> i64) -> Outcome {
+    let mut result = start;
+    for index in 0..call.arguments.len() {
+        result = combine(result, call.integer(index)?);
+    }
+    done(Value::Integer(result))
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    let (mut a, mut b) = (a, b);
+    while b != 0 {
+        (a, b) = (b, a.wrapping_rem(b));
+    }
+    a.wrapping_abs()
 }
 
 fn subtract(call: &Call<'_>) -> Outcome {

@@ -2,7 +2,7 @@
 
 use super::super::call::Call;
 use super::super::error::Error;
-use super::super::machine::{Host, Machine};
+use super::super::machine::{Host, Machine, PAIR_BYTES};
 use super::super::value::Value;
 use super::{Native, Outcome, done, native};
 
@@ -10,21 +10,21 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
     let mut table = vec![
         native!(["string-append"], 0, None, append),
         native!(["string-length"], 1, Some(1), |_, call| {
-            done(Value::Integer(i64::try_from(call.string(0)?.len()).unwrap_or(i64::MAX)))
+            done(Value::Integer(i64::try_from(call.text(0)?.len()).unwrap_or(i64::MAX)))
         }),
         native!(["string-ref"], 2, Some(2), string_ref),
         native!(["substring"], 2, Some(3), substring),
         native!(["make-string"], 1, Some(2), make_string),
         native!(["string"], 0, None, string),
         native!(["string-copy"], 1, Some(1), |machine, call| {
-            let bytes = call.string(0)?;
+            let bytes = call.text(0)?;
             machine.charge(bytes.len(), call.at)?;
-            done(Value::string(bytes))
+            done(Value::string(bytes.clone()))
         }),
         native!(["string->list"], 1, Some(1), |machine, call| {
-            let bytes = call.string(0)?;
-            machine.charge(bytes.len() * 64, call.at)?;
-            done(Value::list(bytes.into_iter().map(Value::Character).collect()))
+            let bytes = call.text(0)?;
+            machine.charge(bytes.len() * PAIR_BYTES, call.at)?;
+            done(Value::list(bytes.iter().copied().map(Value::Character).collect()))
         }),
         native!(["list->string"], 1, Some(1), |machine, call| {
             let items = machine.list_items(&call, 0)?;
@@ -34,9 +34,18 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
             });
             done(Value::string(bytes.collect::<Result<Vec<u8>, _>>()?))
         }),
+        native!(["string-set!"], 3, Some(3), string_set),
+        native!(["string-fill!"], 2, Some(2), |machine, call| {
+            let byte = character(&call, 1)?;
+            let mut bytes = changeable(&call)?;
+            machine.spend((bytes.len() / 64) as u64, call.at)?;
+            bytes.fill(byte);
+            done(call.argument(0).clone())
+        }),
+        native!(["string->atom"], 1, Some(2), string_to_atom),
         native!(["string->symbol"], 1, Some(1), |machine, call| {
             let name = String::from_utf8_lossy(&call.string(0)?).into_owned();
-            machine.charge(name.len(), call.at)?;
+            machine.charge(name.len() + 64, call.at)?;
             done(Value::Symbol(machine.symbols.intern(&name)))
         }),
         native!(["symbol->string"], 1, Some(1), |_, call| done(Value::string(call.symbol(0)?.name().as_bytes()))),
@@ -72,8 +81,8 @@ pub(super) fn table<H: Host>() -> Vec<Native<H>> {
     macro_rules! comparisons {
         ($($text:literal, $folded:literal, $characters:literal, $characters_folded:literal: $holds:ident),+ $(,)?) => {
             table.extend([$(
-                native!([$text], 2, Some(2), |_, call| compare_strings(&call, false, std::cmp::Ordering::$holds)),
-                native!([$folded], 2, Some(2), |_, call| compare_strings(&call, true, std::cmp::Ordering::$holds)),
+                native!([$text], 2, Some(2), |machine, call| compare_strings(machine, &call, false, std::cmp::Ordering::$holds)),
+                native!([$folded], 2, Some(2), |machine, call| compare_strings(machine, &call, true, std::cmp::Ordering::$holds)),
                 native!([$characters], 2, Some(2), |_, call| compare_characters(&call, false, std::cmp::Ordering::$holds)),
                 native!([$characters_folded], 2, Some(2), |_, call| compare_characters(&call, true, std::cmp::Ordering::$holds)),
             )+])
@@ -116,7 +125,7 @@ fn bound(call: &Call<'_>, index: usize, what: &str, most: usize) -> Result<usize
 }
 
 fn string_ref<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
-    let bytes = call.string(0)?;
+    let bytes = call.text(0)?;
     let number = call.integer(1)?;
     let byte = usize::try_from(number).ok().and_then(|position| bytes.get(position).copied());
     match byte {
@@ -125,8 +134,41 @@ fn string_ref<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
     }
 }
 
+/// The bytes of a string that is no literal (LANGUAGE.md §1).
+fn changeable<'a>(call: &'a Call<'_>) -> Result<std::cell::RefMut<'a, Vec<u8>>, Error> {
+    match call.argument(0) {
+        Value::String(text) if text.literal => {
+            let shown = call.argument(0).written();
+            Err(Error::new(format!("{}: unable to alter immutable string: {shown}", call.name), call.at))
+        }
+        Value::String(text) => Ok(text.bytes.borrow_mut()),
+        _ => Err(call.wrong_type(0, "string")),
+    }
+}
+
+fn string_set<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
+    let byte = character(&call, 2)?;
+    let number = call.integer(1)?;
+    let mut bytes = changeable(&call)?;
+    match usize::try_from(number).ok().and_then(|position| bytes.get_mut(position)) {
+        Some(slot) => *slot = byte,
+        None => return Err(Error::new(format!("string-set!: out of bounds: {number}"), call.at)),
+    }
+    done(call.argument(0).clone())
+}
+
+/// `(string->atom "12")`: a number where it is one, else a symbol.
+fn string_to_atom<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
+    let text = String::from_utf8_lossy(&call.text(0)?).into_owned();
+    machine.charge(text.len(), call.at)?;
+    done(match number_of(&text, 10) {
+        Some(number) => number,
+        None => Value::Symbol(machine.symbols.intern(&text)),
+    })
+}
+
 fn substring<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
-    let bytes = call.string(0)?;
+    let bytes = call.text(0)?;
     let start = bound(&call, 1, "start ", bytes.len())?;
     let end = if call.arguments.len() > 2 { bound(&call, 2, "end ", bytes.len())? } else { bytes.len() };
     let part =
@@ -158,28 +200,31 @@ fn number_to_string<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
     }))
 }
 
-fn string_to_number<H: Host>(_: &mut Machine<H>, call: Call<'_>) -> Outcome {
-    let text = String::from_utf8_lossy(&call.string(0)?).into_owned();
+fn string_to_number<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
+    let text = call.text(0)?;
+    machine.spend((text.len() / 16) as u64, call.at)?;
+    let text = String::from_utf8_lossy(&text);
     let radix = if call.arguments.len() > 1 { u32::try_from(call.integer(1)?).unwrap_or(10) } else { 10 };
-    let integer = if (2..=36).contains(&radix) { i64::from_str_radix(&text, radix).ok() } else { None };
-    if let Some(number) = integer {
-        return done(Value::Integer(number));
-    }
-    match text.parse::<f64>() {
-        Ok(number) if radix == 10 && number.is_finite() => done(Value::Real(number)),
-        _ => Err(Error::new("string->xxx: not a xxx", call.at)),
-    }
+    number_of(&text, radix).map_or_else(|| Err(Error::new("string->xxx: not a xxx", call.at)), done)
+}
+
+fn number_of(text: &str, radix: u32) -> Option<Value> {
+    let integer = if (2..=36).contains(&radix) { i64::from_str_radix(text, radix).ok() } else { None };
+    let real = || text.parse::<f64>().ok().filter(|number| radix == 10 && number.is_finite()).map(Value::Real);
+    integer.map(Value::Integer).or_else(real)
 }
 
 type Holds = fn(std::cmp::Ordering) -> bool;
 
-fn compare_strings(call: &Call<'_>, fold: bool, holds: Holds) -> Outcome {
-    let (mut a, mut b) = (call.string(0)?, call.string(1)?);
-    if fold {
-        a.make_ascii_lowercase();
-        b.make_ascii_lowercase();
-    }
-    done(Value::Bool(holds(a.cmp(&b))))
+fn compare_strings<H: Host>(machine: &mut Machine<H>, call: &Call<'_>, fold: bool, holds: Holds) -> Outcome {
+    let (a, b) = (call.text(0)?, call.text(1)?);
+    machine.spend((a.len().min(b.len()) / 64) as u64, call.at)?;
+    let order = if fold { lower(&a).cmp(lower(&b)) } else { a.cmp(&b) };
+    done(Value::Bool(holds(order)))
+}
+
+fn lower(bytes: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    bytes.iter().map(u8::to_ascii_lowercase)
 }
 
 fn compare_characters(call: &Call<'_>, fold: bool, holds: Holds) -> Outcome {

@@ -1,0 +1,143 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! In: the profiles of other people in the corpus. Out: which evaluate, and why the others do not;
+//! the number is pinned. Never: files that have to be there; without the corpus it is skipped.
+
+use std::path::{Path, PathBuf};
+
+use sbtool::policy::build::{Passes, build};
+use sbtool::sbpl::{self, Options};
+use sbtool::vocabulary::Release;
+
+/// What the profiles ask for with `(param …)`, as their users would give it. Names that switch an
+/// optional part on (`INCLUDE_DIR_0`…) are given too, so that the part is evaluated.
+const PARAMETERS: &[(&str, &str)] = &[
+    ("BROWSER_PID", "100"),
+    ("BUNDLE_ID", "org.example.browser"),
+    ("BUNDLE_PATH", "/Applications/Browser.app"),
+    ("COMPONENT_PATH", "/Applications/Browser.app/Contents/Frameworks"),
+    ("CURRENT_PID", "101"),
+    ("QT_PREFIX_PATH", "/Applications/Browser.app/Contents/Frameworks/Qt"),
+    ("DARWIN_USER_CACHE_DIR", "/private/var/folders/zz/C"),
+    ("DARWIN_USER_DIR", "/private/var/folders/zz/0"),
+    ("DARWIN_USER_TEMP_DIR", "/private/var/folders/zz/T"),
+    ("DISABLE_SANDBOX_DENIAL_LOGGING", "TRUE"),
+    ("ENABLE_LOGGING", "TRUE"),
+    ("EXECUTABLE_PATH", "/Applications/Browser.app/Contents/MacOS/Browser"),
+    ("FILTER_SYSCALLS", "TRUE"),
+    ("FILTER_SYSCALLS_DEBUG", "TRUE"),
+    ("LOG_FILE_PATH", "/Users/me/log/browser.log"),
+    ("USER_HOMEDIR_AS_LITERAL", "/Users/me"),
+    // A file of that repository which the corpus does not have; any profile will do.
+    ("COMMON_SB", "system.sb"),
+    ("CACHE_DIR", "/Users/me/Library/Caches"),
+    ("COMPOSER_HOME", "/Users/me/.composer"),
+    ("CONFIG_DIR", "/Users/me/.config"),
+    ("CWD", "/Users/me/project"),
+    ("DATA_DIR", "/Users/me/data"),
+    ("HOME", "/Users/me"),
+    ("HOME_DIR", "/Users/me"),
+    ("INCLUDE_DIR_0", "/Users/me/include0"),
+    ("INCLUDE_DIR_1", "/Users/me/include1"),
+    ("INCLUDE_DIR_2", "/Users/me/include2"),
+    ("INCLUDE_DIR_3", "/Users/me/include3"),
+    ("INCLUDE_DIR_4", "/Users/me/include4"),
+    ("LLAMA_SERVER", "/usr/local/bin/llama-server"),
+    ("LLM_USER_PATH", "/Users/me/llm"),
+    ("LOG_DIR", "/Users/me/log"),
+    ("MODEL_DIR", "/Users/me/models"),
+    ("OS_VERSION", "1440"),
+    ("PHP_EXE", "/usr/local/bin/php"),
+    ("PKG_STORE", "/Users/me/store"),
+    ("TARGET_DIR", "/Users/me/project"),
+    ("TMPDIR", "/private/tmp/me"),
+    ("TMP_DIR", "/private/tmp/me"),
+    ("_HOME", "/Users/me"),
+    ("_PROJECT_DIR", "/Users/me/project"),
+    ("_RW1", "/Users/me/rw"),
+    ("_RX1", "/Users/me/rx"),
+    ("_TMPDIR", "/private/tmp/me"),
+    ("_USERS_DIR", "/Users"),
+];
+
+fn corpus() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
+    if folder.is_dir() {
+        return Some(folder);
+    }
+    println!("skipped: ../shared/corpus is not here");
+    None
+}
+
+/// Paths of the profiles in the order of `INDEX.tsv`.
+fn profiles(folder: &Path) -> Vec<String> {
+    let index = std::fs::read_to_string(folder.join("INDEX.tsv")).unwrap();
+    let header: Vec<&str> = index.lines().next().unwrap().split('\t').collect();
+    let column = header.iter().position(|name| *name == "path").unwrap();
+    index.lines().skip(1).map(|line| line.split('\t').nth(column).unwrap().to_owned()).collect()
+}
+
+#[test]
+fn profiles_evaluate() {
+    let Some(folder) = corpus() else { return };
+    let names = profiles(&folder);
+    let mut options = Options::new(Release::named("macos-14.4").unwrap());
+    options.parameters =
+        Some(PARAMETERS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect());
+    let mut failures = Vec::new();
+    for name in &names {
+        let path = folder.join(name);
+        let text = std::fs::read(&path).unwrap();
+        options.import_directories = vec![path.parent().unwrap().to_owned()];
+        match sbpl::evaluate(name, &text, &options) {
+            Ok(evaluated) => {
+                let graph = build(&evaluated.rules, Passes::default());
+                let graph = graph.map_or_else(|error| format!("no graph: {error}"), |_| "graph".to_owned());
+                println!("ok     {name}: {} rules, {graph}", evaluated.rules.list.len());
+                // What the writer makes of the rules means the same rules.
+                let written = sbpl::write_rules(&evaluated.rules);
+                let again = sbpl::evaluate(name, written.as_bytes(), &options).unwrap();
+                assert_eq!(again.rules.list, evaluated.rules.list, "{name}");
+            }
+            Err(error) => {
+                println!("fails  {name}:{}:{}: {}", error.place.line, error.place.column, error.message);
+                failures.push((name.as_str(), error.message.clone()));
+            }
+        }
+    }
+    println!("{} of {} profiles evaluate", names.len() - failures.len(), names.len());
+    let expected: Vec<(&str, String)> =
+        EXPECTED_FAILURES.iter().map(|(name, message)| (*name, (*message).to_owned())).collect();
+    assert_eq!(names.len(), 59);
+    assert_eq!(failures, expected);
+}
+
+/// The profiles that do not evaluate, each with its message. The first is wrong on purpose; the
+/// others import Apple's own files, of which neither the corpus nor the stand-ins have a text.
+const EXPECTED_FAILURES: &[(&str, &str)] = &[
+    ("g-cqd+sbpl-toolchain/unknown_char.sb", "unbound variable: @invalid"),
+    ("apple-oss-distributions+Heimdal/gss-initiator.sb", "unable to open \"com.apple.corefoundation.sb\": not found"),
+    ("apple-oss-distributions+Heimdal/kadmind.sb", "unable to open \"com.apple.corefoundation.sb\": not found"),
+    ("apple-oss-distributions+Heimdal/kcm.sb", "unable to open \"com.apple.corefoundation.sb\": not found"),
+    ("apple-oss-distributions+Heimdal/kdc.sb", "unable to open \"com.apple.corefoundation.sb\": not found"),
+    ("apple-oss-distributions+Heimdal/kpasswdd.sb", "unable to open \"opendirectory.sb\": not found"),
+];
+
+/// With empty texts in the place of Apple's files the five evaluate but for the helper that the
+/// first of them would define; so nothing else in them fails.
+#[test]
+fn profiles_that_import_apples_files_evaluate_with_them() {
+    let Some(folder) = corpus() else { return };
+    let imports = tempfile::tempdir().unwrap();
+    let helper = "(version 1)(define (corefoundation) #t)";
+    for (name, text) in [("com.apple.corefoundation.sb", helper), ("opendirectory.sb", "(version 1)")] {
+        std::fs::write(imports.path().join(name), text).unwrap();
+    }
+    let mut options = Options::new(Release::named("macos-14.4").unwrap());
+    options.import_directories = vec![imports.path().to_owned()];
+    for (name, _) in EXPECTED_FAILURES.iter().skip(1) {
+        let text = std::fs::read(folder.join(name)).unwrap();
+        if let Err(error) = sbpl::evaluate(name, &text, &options) {
+            panic!("{name}:{}:{}: {}", error.place.line, error.place.column, error.message);
+        }
+    }
+}
