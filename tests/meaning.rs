@@ -276,7 +276,7 @@ fn sets_that_cross_the_border_of_the_cases_keep_their_bytes() {
 }
 
 #[test]
-fn value_tests_without_a_loader_and_nested_message_filters_are_refused() {
+fn what_has_no_meaning_is_refused() {
     for text in [
         "(version 3) (allow file-read* (entitlement-value #t))",
         r#"(version 3) (allow file-read* (require-any (%entitlement-load "k") (entitlement-value #t)))"#,
@@ -285,6 +285,10 @@ fn value_tests_without_a_loader_and_nested_message_filters_are_refused() {
         let error = build(&rules_of(text), Passes::default()).unwrap_err();
         assert!(matches!(error, BuildError::NotLoaded { .. }), "{text}: {error}");
     }
+    // It once compiled to a plain allow without any filter.
+    let foreign = rules_of("(version 3) (allow mach-lookup (apply-message-filter (deny default)))");
+    let error = build(&foreign, Passes::default()).unwrap_err();
+    assert_eq!(error, BuildError::NoMessageOperation("default".to_owned()));
     let mut rules = rules_of("(version 3) (allow mach-lookup (apply-message-filter (deny mach-message-send)))");
     let mut inner = rules.list.clone();
     inner[0].operations = vec![random::operation("mach-message-send")];

@@ -1,6 +1,9 @@
 //! In: nothing but chance. Out: rules and requests that meet one another often: few operations,
 //! short texts over a small alphabet, few numbers. Never: SBPL text.
 
+// Each test file uses its own part.
+#![allow(dead_code)]
+
 use std::sync::Arc;
 
 use proptest::collection::vec;

@@ -67,6 +67,9 @@ pub enum BuildError {
         /// Why.
         reason: String,
     },
+    /// A rule of a message filter for an operation that is about no messages.
+    #[error("'{0}' is no message operation; a rule for it has no effect inside a message filter")]
+    NoMessageOperation(String),
     /// A message filter among the rules of a message filter.
     #[error("a message filter cannot stand inside another one")]
     NestedMessageFilter,
@@ -187,6 +190,14 @@ fn action(arena: &mut Arena, rules: &Rules, rule: &Rule, is_message: bool) -> Re
 /// (chosen; the one known case names no filter inside).
 fn message_filter(arena: &mut Arena, rules: &Rules, inner: &[Rule]) -> Result<Vec<(OperationId, Id)>, BuildError> {
     let Rules { release, version, .. } = *rules;
+    // Left out in silence, `(deny default)` in here would leave all messages allowed.
+    let foreign = inner
+        .iter()
+        .flat_map(|rule| &rule.operations)
+        .find(|operation| !release.operation_entry(**operation).is_some_and(|entry| entry.message_filter));
+    if let Some(operation) = foreign {
+        return Err(BuildError::NoMessageOperation(release.operation_name(*operation).into_owned()));
+    }
     let inner = Rules { release, version, list: inner.to_vec(), profile_flags: 0, implicit: false };
     let table = inner.by_operation();
     let mut out = Vec::new();
@@ -194,8 +205,7 @@ fn message_filter(arena: &mut Arena, rules: &Rules, inner: &[Rule]) -> Result<Ve
         let named = !entry.filtered.is_empty() || matches!(entry.tail, Tail::Rule(_));
         let Ok(id) = u16::try_from(index) else { break };
         let operation = OperationId(id);
-        let is_message = rules.release.operation_entry(operation).is_some_and(|entry| entry.message_filter);
-        if !named || !is_message {
+        if !named {
             continue;
         }
         let mut root = match entry.tail {

@@ -100,7 +100,7 @@ fn sorted(arena: &Arena, links: Vec<Link>) -> Option<Vec<Link>> {
     let mut units: Vec<(i32, Vec<Link>)> = Vec::new();
     let mut refers_back = false;
     for link in links {
-        let Some(entry) = test(&link) else { return None };
+        let entry = test(&link)?;
         let is_loader = |unit: &[Link]| {
             let first = unit.first().and_then(test);
             first.is_some_and(|first| entry.prerequisite == Some(first.test.filter))
