@@ -230,7 +230,7 @@ fn deep_filters_and_message_filters_are_refused() {
     fails(
         "(let loop ((n 0) (m (apply-message-filter (deny mach-message-send)))) \
            (loop (+ n 1) (apply-message-filter (allow mach-lookup m))))",
-        "message filters cannot stand inside one another",
+        "a message filter cannot stand inside another one",
     );
 }
 

@@ -304,22 +304,16 @@ fn message_filter(
     environment: &Rc<Environment>,
     at: Option<Span>,
 ) -> Outcome {
-    struct Collected(Option<Span>);
-    fn has_message_filter(rule: &Rule) -> bool {
-        rule.modifiers.iter().any(|modifier| matches!(modifier.argument, ModifierArgument::MessageFilter(_)))
-    }
+    struct Collected;
     impl HostFrame<Sbpl> for Collected {
         fn resume(&self, machine: &mut SbplMachine, _: Value) -> Outcome {
             // The profile's own collector is never popped: a continuation cannot come back here once
             // the filter is finished.
             let rules = machine.host.collectors.pop().map(|collector| collector.rules).unwrap_or_default();
-            if rules.iter().any(has_message_filter) {
-                return Err(Error::new("message filters cannot stand inside one another", self.0));
-            }
             Ok(Step::Return(Object::MessageFilter(Arc::new(rules)).value()))
         }
     }
-    machine.push_host_frame(Rc::new(Collected(at)));
+    machine.push_host_frame(Rc::new(Collected));
     machine.host.open_collector();
     Ok(machine.body(form.cdr(), environment.clone(), at))
 }
