@@ -57,6 +57,9 @@ fn require_not(_: &mut SbplMachine, call: Call<'_>) -> Outcome {
     }
 }
 
+/// What a test takes in memory, roughly.
+const FILTER_BYTES: usize = 256;
+
 /// A call of a filter function: several arguments are alternatives (LANGUAGE.md §5.1).
 pub(super) fn call(machine: &mut SbplMachine, id: FilterId, place: usize, arguments: &[Value], at: At) -> Outcome {
     let release = machine.host.release;
@@ -66,10 +69,10 @@ pub(super) fn call(machine: &mut SbplMachine, id: FilterId, place: usize, argume
     let cost = if function.matching == MatchKind::Regex { 64 } else { 1 };
     for argument in arguments {
         if let Value::String(text) = argument {
-            machine.charge(64 + cost * text.bytes.borrow().len(), at)?;
+            machine.charge(cost * text.bytes.borrow().len(), at)?;
         }
     }
-    machine.charge(64 * (arguments.len() + 1), at)?;
+    machine.charge(FILTER_BYTES * (arguments.len() + 1), at)?;
     let call = Making { filter, arguments, at };
     let variables = machine.host.has_pattern_variables();
     match function.matching {
