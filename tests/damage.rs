@@ -116,7 +116,7 @@ fn apple_blobs() -> Vec<Vec<u8>> {
 
 fn config() -> ProptestConfig {
     // `PROPTEST_CASES` still asks for more.
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(128);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(64);
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 

@@ -227,6 +227,24 @@ fn shapes(scale: usize) -> Vec<(&'static str, String)> {
         ),
         ("extensions of one require-all", one(800 * scale, "require-all", &|n| format!("(extension \"e{n}\")"))),
         ("subpaths of one require-all", one(800 * scale, "require-all", &|n| format!("(prefix \"/{}\")", n % 2))),
+        ("rules that many tests before them rule out", {
+            let prefixes: String =
+                (0..40 * scale).map(|n| format!("(global-name-prefix \"{}\")", "n".repeat(n + 1))).collect();
+            let mut text = lines(200 * scale, &|n| {
+                format!("(allow mach-lookup (require-all (global-name \"n{n}\") (extension \"{n}\")))\n")
+            });
+            writeln!(text, "(deny mach-lookup (require-all {prefixes} (path \"/x\")))").unwrap();
+            text
+        }),
+        (
+            "rules with one long expression",
+            lines(50 * scale, &|n| {
+                format!(
+                    "(allow file-read* (require-all (regex #\"^/{}$\") (extension \"e{n}\")))\n",
+                    "ab[^/]+(c|d)*".repeat(400)
+                )
+            }),
+        ),
         (
             "a long expression",
             format!("{head}(allow file-read* (regex #\"^/{}$\"))", "ab[^/]+(c|d)*".repeat(80 * scale)),

@@ -151,7 +151,7 @@ fn fail(error: impl std::fmt::Display) -> TestCaseError {
 
 fn config() -> ProptestConfig {
     // `PROPTEST_CASES` still asks for more.
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(256);
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(128);
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 

@@ -44,6 +44,9 @@ pub enum RequestError {
     /// The release has no such filter.
     #[error("unknown filter '{0}'; 'sbtool vocabulary filters' lists them")]
     UnknownFilter(String),
+    /// A fact about a filter that asks for entitlements by name.
+    #[error("'{0}' asks about entitlements; give what the process has as entitlement=NAME or entitlement=NAME=VALUE")]
+    Entitlement(String),
     /// `FILTER=VALUE` without the sign.
     #[error("'{0}' is no FILTER=VALUE")]
     NoEquals(String),
@@ -165,6 +168,10 @@ impl Request {
             .filter_named(name)
             .or_else(|| release.function(name).map(|(filter, _)| filter))
             .ok_or_else(|| RequestError::UnknownFilter(name.to_owned()))?;
+        // A fact about such a filter would be ignored: it is asked of the entitlements.
+        if filter.name.starts_with("%entitlement") {
+            return Err(RequestError::Entitlement(name.to_owned()));
+        }
         let bad = |expected| RequestError::BadValue { filter: name.to_owned(), value: value.to_owned(), expected };
         match filter.kind {
             FilterKind::Boolean => match value {
@@ -288,6 +295,9 @@ mod tests {
         let both = Entitlement::Texts(vec![b"a".to_vec(), b"b".to_vec()]);
         assert_eq!(request.entitlement(b"k"), Some(&both));
         assert!(request.add_fact(release, "entitlement=k").is_err());
+        for ignored in ["%entitlement-is-present=k", "%entitlement-load=k", "%entitlement-boolean=#t"] {
+            assert!(matches!(request.add_fact(release, ignored), Err(RequestError::Entitlement(_))), "{ignored}");
+        }
         assert_eq!(request.entitlement(b"k"), Some(&both));
     }
 }

@@ -86,12 +86,17 @@ pub(super) enum BuildNode {
 /// profile, and small enough to stop a runaway one.
 const MAX_NODES: usize = 4_000_000;
 
+/// Most true tests of one filter that a test is compared with.
+const MAX_COMPARED: usize = 64;
+
 /// What is known while a rule is built.
 #[derive(Default)]
 pub(super) struct Known {
     outcomes: HashMap<TestId, bool>,
-    /// Tests known to be true of filters that have one value at a time.
-    true_values: Vec<TestId>,
+    /// Tests known to be true of filters that have one value at a time, newest last.
+    true_values: HashMap<FilterId, Vec<TestId>>,
+    /// How many of them ask one of the contrary name filters.
+    contrary: HashMap<FilterId, usize>,
 }
 
 impl Known {
@@ -103,16 +108,23 @@ impl Known {
         }
         self.outcomes.insert(test, outcome);
         if outcome && entry.single_valued {
-            self.true_values.push(test);
+            self.true_values.entry(entry.test.filter).or_default().push(test);
+            if entry.contrary {
+                *self.contrary.entry(entry.test.filter).or_default() += 1;
+            }
         }
         Some(test)
     }
 
-    pub fn forget(&mut self, learnt: Option<TestId>) {
-        if let Some(test) = learnt {
-            self.outcomes.remove(&test);
-            if self.true_values.last() == Some(&test) {
-                self.true_values.pop();
+    pub fn forget(&mut self, arena: &Arena, learnt: Option<TestId>) {
+        let Some(test) = learnt else { return };
+        self.outcomes.remove(&test);
+        let filter = arena.test(test).test.filter;
+        let Some(known) = self.true_values.get_mut(&filter) else { return };
+        if known.last() == Some(&test) {
+            known.pop();
+            if let Some(count) = self.contrary.get_mut(&filter) {
+                *count = count.saturating_sub(1);
             }
         }
     }
@@ -128,14 +140,15 @@ impl Known {
         if entry.opaque {
             return None;
         }
-        let excluded = self.true_values.iter().any(|known| {
-            let known = arena.test(*known);
-            if known.test.filter == entry.test.filter {
-                entry.single_valued && excludes(&known.test.argument, &entry.test.argument)
-            } else {
-                known.contrary && entry.contrary
-            }
-        });
+        let filter = entry.test.filter;
+        if entry.contrary && self.contrary.iter().any(|(known, count)| *known != filter && *count > 0) {
+            return Some(false);
+        }
+        let known = self.true_values.get(&filter).map(Vec::as_slice).unwrap_or_default();
+        // The newest say most: a profile narrows down. The bound keeps odd profiles from taking
+        // time with the third power of their length; what it leaves out is only a shorter way.
+        let mut newest = known.iter().rev().take(MAX_COMPARED);
+        let excluded = newest.any(|known| excludes(&arena.test(*known).test.argument, &entry.test.argument));
         excluded.then_some(false)
     }
 }
@@ -275,10 +288,10 @@ impl Arena {
         }
         let learnt = known.learn(self, test, true);
         let matched = self.follow(matched, known);
-        known.forget(learnt);
+        known.forget(self, learnt);
         let learnt = known.learn(self, test, false);
         let unmatched = self.follow(unmatched, known);
-        known.forget(learnt);
+        known.forget(self, learnt);
         (matched, unmatched)
     }
 

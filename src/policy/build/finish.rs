@@ -28,7 +28,12 @@ pub(super) fn graph(arena: &Arena, roots: &[Id], rules: &Rules) -> Result<Graph,
             count += 1;
         }
     }
-    let mut finisher = Finisher { arena, variables: Names::new("variables"), states: Names::new("state flags") };
+    let mut finisher = Finisher {
+        arena,
+        variables: Names::new("variables"),
+        states: Names::new("state flags"),
+        known: HashMap::new(),
+    };
     let mut nodes = Vec::with_capacity(count as usize);
     for (index, node) in arena.nodes.iter().enumerate() {
         if incoming[index] == 0 {
@@ -104,10 +109,24 @@ struct Finisher<'a> {
     arena: &'a Arena,
     variables: Names,
     states: Names,
+    /// Finished tests of one string or expression each: many nodes may ask the same.
+    known: HashMap<TestId, graph::Test>,
 }
 
 impl Finisher<'_> {
     fn test(&mut self, tests: &[TestId]) -> Result<graph::Test, BuildError> {
+        let [one] = tests else { return self.make(tests) };
+        if let Some(known) = self.known.get(one) {
+            return Ok(known.clone());
+        }
+        let test = self.make(tests)?;
+        if matches!(test.argument, graph::Argument::Pattern(_) | graph::Argument::Regex(_)) {
+            self.known.insert(*one, test.clone());
+        }
+        Ok(test)
+    }
+
+    fn make(&mut self, tests: &[TestId]) -> Result<graph::Test, BuildError> {
         // Source order, whatever order the nodes were in.
         let mut entries: Vec<_> = tests.iter().map(|test| self.arena.test(*test)).collect();
         entries.sort_by_key(|entry| entry.ordinal);

@@ -103,7 +103,7 @@ impl Lowering<'_> {
         }
         let mut next = if all { yes } else { no };
         for item in list.iter().rev() {
-            self.known.forget(learnt.pop().flatten());
+            self.known.forget(self.arena, learnt.pop().flatten());
             next = if all {
                 self.filter(item, negated, next, no, inside)?
             } else {
