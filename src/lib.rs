@@ -35,20 +35,20 @@
 //!
 //! # Where to start reading
 //!
-//! [`sbpl::evaluate`], [`policy::build::build`], [`blob::encode()`] and [`blob::decode()`] are the
+//! [`sbpl::evaluate`], [`policy::passes::build`], [`blob::encode()`] and [`blob::decode()`] are the
 //! four big steps; [`runtime::question::ask`] is what a user's question becomes; `cli` has one
 //! file for each verb.
 //!
 //! # Example
 //!
 //! ```
-//! use sbtool::{blob, policy::build, sbpl, vocabulary::Release};
+//! use sbtool::{blob, policy::passes, sbpl, vocabulary::Release};
 //!
 //! let release = Release::named("macos-14.4")?;
 //! let text = b"(version 1)(deny default)(allow file-read*)";
 //! let evaluated = sbpl::evaluate("<input string>", text, &sbpl::Options::new(release))
 //!     .map_err(|diagnostic| diagnostic.message)?;
-//! let graph = build::build(&evaluated.rules, build::Passes::default())?;
+//! let graph = passes::build(&evaluated.rules, passes::Passes::default())?;
 //! assert_eq!(blob::encode(&graph)?.len(), 440);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

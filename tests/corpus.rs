@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use sbtool::policy::build::{Passes, build};
+use sbtool::policy::passes::{Passes, build};
 use sbtool::sbpl::{self, Options};
 use sbtool::vocabulary::Release;
 

@@ -6,8 +6,8 @@
 use std::path::{Path, PathBuf};
 
 use sbtool::blob::{self, legacy};
-use sbtool::policy::build::{Passes, build};
 use sbtool::policy::graph::{Graph, Node};
+use sbtool::policy::passes::{Passes, build};
 use sbtool::runtime::matrix::{ExpectApply, Matrix, Verdict};
 use sbtool::runtime::probe::{self, Run, hex};
 use sbtool::sbpl::{self, Options};

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use sbtool::blob;
-use sbtool::policy::build::{Passes, build};
+use sbtool::policy::passes::{Passes, build};
 use sbtool::policy::rules::Action;
 use sbtool::runtime::policy::Policy;
 use sbtool::runtime::question::{Question, ask, probed_operation};

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use sbtool::blob;
-use sbtool::policy::build::{Passes, build};
+use sbtool::policy::passes::{Passes, build};
 use sbtool::policy::request::Request;
 use sbtool::runtime::policy::{AnswerError, Policy};
 use sbtool::sbpl::{self, Budget, Options};

@@ -5,7 +5,7 @@ use clap::Args;
 use super::input::{self, Loaded, SourceOptions};
 use super::output::{Console, Format};
 use super::status::{Failure, Status};
-use crate::policy::build::Passes;
+use crate::policy::passes::Passes;
 use crate::sbpl::Diagnostic;
 
 /// Read, evaluate and compile profiles, and write nothing

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::input::{self, Loaded, ProfileOption, SourceOptions};
 use super::output::{self, Console, Format};
 use super::status::{Failure, Status};
-use crate::policy::build::Passes;
+use crate::policy::passes::Passes;
 use crate::runtime::probe::hex;
 
 /// Who compiles. The system's own library is to be a second value here.

@@ -45,7 +45,7 @@ impl Reference {
     pub fn new(rules: Rules) -> Self {
         // What the compiler adds is data: both readings take it from the grammar.
         let table = rules.by_operation();
-        let implicit = super::build::implicit_tests(&rules, &table);
+        let implicit = super::passes::implicit_tests(&rules, &table);
         Self { rules, table, implicit }
     }
 

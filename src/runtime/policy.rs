@@ -1,10 +1,10 @@
 //! In: an evaluated source, or a decoded blob. Out: [`Policy`], which answers for both: verdict,
 //! what decided, and the way there. Never: paths or other knowledge about a running system.
 
-use crate::policy::build::{BuildError, Passes, build};
 use crate::policy::describe;
 use crate::policy::gate::{self, Finding};
 use crate::policy::graph::Graph;
+use crate::policy::passes::{BuildError, Passes, build};
 use crate::policy::reference::{Decider, Reference};
 use crate::policy::request::Request;
 use crate::policy::rules::{Action, Rule, Rules};

@@ -16,8 +16,8 @@ use super::question::{Question, ask, probed_operation};
 use super::shim;
 use super::world::World;
 use crate::blob::{self, legacy};
-use crate::policy::build::{Passes, build};
 use crate::policy::gate;
+use crate::policy::passes::{Passes, build};
 use crate::policy::rules::Action;
 use crate::sbpl::{self, Diagnostic, Options};
 
