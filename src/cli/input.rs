@@ -10,7 +10,7 @@ use super::output::Console;
 use super::status::Failure;
 use crate::blob::{self, Decoded};
 use crate::policy::graph::Graph;
-use crate::policy::passes::{Passes, build};
+use crate::policy::passes::{BuildError, Passes, build};
 use crate::runtime::policy::Policy;
 use crate::sbpl::{self, Budget, Evaluated};
 use crate::vocabulary::{DEFAULT_RELEASE, Release, VocabularyError};
@@ -180,7 +180,7 @@ impl SourceOptions {
         let name = input.0.clone();
         match self.load(input, console)? {
             Loaded::Blob(_, decoded) => Ok(Policy::of_graph(decoded.graph)),
-            Loaded::Source(evaluated) => Policy::of_rules(evaluated.rules).map_err(|error| Failure::bad(name, error)),
+            Loaded::Source(evaluated) => Policy::of_rules(evaluated.rules).map_err(|error| build_failure(&name, error)),
         }
     }
 }
@@ -190,7 +190,17 @@ impl SourceOptions {
 /// # Errors
 /// Where the rules go over a limit of the format.
 pub fn compile(name: &str, evaluated: &Evaluated, passes: Passes) -> Result<(Vec<u8>, Graph), Failure> {
-    let graph = build(&evaluated.rules, passes).map_err(|error| Failure::bad(name, error))?;
+    let graph = build(&evaluated.rules, passes).map_err(|error| build_failure(name, error))?;
     let bytes = blob::encode(&graph).map_err(|error| Failure::bad(name, error))?;
     Ok((bytes, graph))
+}
+
+/// An error of the builder, under the name of the rule at fault where it has one.
+fn build_failure(name: &str, error: BuildError) -> Failure {
+    match error {
+        BuildError::InRule { place, reason } => {
+            Failure::bad(format!("{}:{}:{}", place.file, place.line, place.column), reason)
+        }
+        other => Failure::bad(name, other),
+    }
 }

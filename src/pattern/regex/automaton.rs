@@ -54,10 +54,10 @@ pub enum AutomatonError {
     /// Code addresses are 16 bits wide (FORMAT.md §5).
     #[error("regular expression is too large to compile")]
     TooLarge,
-    /// A class holds at most 15 ranges (FORMAT.md §5).
-    #[error("bracket set with more than 15 ranges")]
-    TooManyRanges,
 }
+
+/// Most ranges of one class (FORMAT.md §5).
+const MAX_RANGES: usize = 15;
 
 /// More states than 64 KB of code can hold.
 const MAX_STATES: usize = 1 << 16;
@@ -174,8 +174,8 @@ impl Builder {
             Expression::Empty => Ok(next),
             Expression::Byte(byte) => self.add(State::Byte(*byte, next)),
             Expression::Any => self.add(State::Any(next)),
-            Expression::Class(ranges) => self.class(ranges.clone(), next),
-            Expression::NegatedClass(ranges) => self.class(gaps(ranges), next),
+            Expression::Class(ranges) => self.class(ranges, next),
+            Expression::NegatedClass(ranges) => self.class(&gaps(ranges), next),
             Expression::Start => self.add(State::Start(next)),
             Expression::End => self.add(State::End(next)),
             Expression::Sequence(items) => items.iter().rev().try_fold(next, |next, item| self.build(item, next)),
@@ -208,11 +208,15 @@ impl Builder {
         }
     }
 
-    fn class(&mut self, ranges: Ranges, next: StateId) -> Result<StateId, AutomatonError> {
-        if ranges.len() > 15 {
-            return Err(AutomatonError::TooManyRanges);
-        }
-        self.add(State::Class(ranges, next))
+    /// A class holds at most [`MAX_RANGES`] ranges; what is more becomes an alternative (chosen: no
+    /// expression of that kind is known to have been compiled by Apple).
+    fn class(&mut self, ranges: &Ranges, next: StateId) -> Result<StateId, AutomatonError> {
+        let mut parts = ranges.chunks(MAX_RANGES);
+        let first = self.add(State::Class(parts.next().unwrap_or_default().to_vec(), next))?;
+        parts.try_fold(first, |left, part| {
+            let right = self.add(State::Class(part.to_vec(), next))?;
+            self.add(State::Fork(left, right))
+        })
     }
 }
 

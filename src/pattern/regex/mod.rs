@@ -162,6 +162,9 @@ mod tests {
             Just(Expression::Class(vec![(b'a', b'b')])),
             Just(Expression::NegatedClass(vec![(b'/', b'/')])),
             Just(Expression::NegatedClass(vec![(b'a', b'a'), (b'b', b'b')])),
+            // More ranges than one class of a compiled expression holds.
+            Just(Expression::Class((b'A'..=b'c').step_by(2).map(|byte| (byte, byte)).collect())),
+            Just(Expression::NegatedClass((b'A'..=b'c').step_by(2).map(|byte| (byte, byte)).collect())),
             Just(Expression::Start),
             Just(Expression::End),
         ];

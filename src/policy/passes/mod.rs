@@ -4,6 +4,7 @@
 //!
 //! | pass | file | evidence |
 //! |---|---|---|
+//! | tests of loaded values stand behind their loader | `loads` | chosen: a check, no pass |
 //! | rules to nodes, newest rule tested first | `lower` | proven (`strict_1`, `sys_sample`) |
 //! | thread edges whose test is decided, fold nodes with equal branches | `arena` | folding proven, threading from other releases' blobs |
 //! | one object per equal node | `arena` | proven (`strict_1`, `metafilter_any`) |
@@ -24,7 +25,7 @@ use crate::vocabulary::OperationId;
 
 use super::graph::Graph;
 use super::graph::Terminal;
-use super::rules::{Action, Modifier, ModifierArgument, OperationRules, Rule, Rules, Tail, Test};
+use super::rules::{Action, Modifier, ModifierArgument, OperationRules, Place, Rule, Rules, Tail, Test};
 use arena::{Arena, BuildTerminal, Id};
 
 /// Which passes run. All of them make Apple's graph; the result means the same without any.
@@ -81,6 +82,14 @@ pub enum BuildError {
         /// The filter that loads.
         loader: String,
     },
+    /// A rule is at fault, and this is where it stands.
+    #[error("{}:{}:{}: {reason}", .place.file, .place.line, .place.column)]
+    InRule {
+        /// Where the rule stands.
+        place: Place,
+        /// What is wrong with it.
+        reason: Box<BuildError>,
+    },
     /// More variables or state flags than a blob can name.
     #[error("more than {limit} {what} in one profile")]
     TooManyNames {
@@ -89,6 +98,18 @@ pub enum BuildError {
         /// The limit.
         limit: usize,
     },
+}
+
+impl BuildError {
+    /// Says which rule is at fault, if the rule stands anywhere and no rule is named yet.
+    fn in_rule(self, rule: &Rule) -> Self {
+        match (&rule.origin.place, self) {
+            (Some(place), reason) if !matches!(reason, Self::InRule { .. }) => {
+                Self::InRule { place: place.clone(), reason: Box::new(reason) }
+            }
+            (_, error) => error,
+        }
+    }
 }
 
 /// The graph of a list of rules.
@@ -108,14 +129,7 @@ pub fn build(rules: &Rules, passes: Passes) -> Result<Graph, BuildError> {
             Tail::Table(Action::Deny) => arena.terminal(BuildTerminal::plain(Terminal::DENY | Terminal::REPORT))?,
             Tail::Rule(number) => action(&mut arena, rules, &rules.list[number], false)?,
         };
-        // Oldest first: each newer rule is put before what is there.
-        for number in entry.filtered.iter().rev() {
-            let rule = &rules.list[*number];
-            let action = action(&mut arena, rules, rule, false)?;
-            if let Some(filter) = &rule.filter {
-                root = lower::rule(&mut arena, filter, *number, action, root)?;
-            }
-        }
+        root = filtered_rules(&mut arena, rules, entry, root, false)?;
         root = implicit::add_shared(&mut arena, &implicit, operation, root)?;
         roots[operation.index()] = Some(root);
     }
@@ -157,6 +171,25 @@ fn parents_first(table: &[OperationRules]) -> Vec<OperationId> {
     order.into_iter().map(|(_, operation)| operation).collect()
 }
 
+/// Puts the filtered rules of an operation before `root`, oldest first, so that the newest is
+/// tested first.
+fn filtered_rules(
+    arena: &mut Arena,
+    rules: &Rules,
+    entry: &OperationRules,
+    mut root: Id,
+    is_message: bool,
+) -> Result<Id, BuildError> {
+    for number in entry.filtered.iter().rev() {
+        let rule = &rules.list[*number];
+        let action = action(arena, rules, rule, is_message)?;
+        if let Some(filter) = &rule.filter {
+            root = lower::rule(arena, filter, *number, action, root).map_err(|error| error.in_rule(rule))?;
+        }
+    }
+    Ok(root)
+}
+
 /// The terminal of a rule: its action, the flag bits of its modifiers, and those that carry
 /// something (FORMAT.md §2.2). Messages carry no messages: a rule of a message filter has none of
 /// its own (chosen; nested ones could also take time without bound).
@@ -174,9 +207,12 @@ fn action(arena: &mut Arena, rules: &Rules, rule: &Rule, is_message: bool) -> Re
             ModifierArgument::None => {}
             ModifierArgument::Number(number) => carried.push((*id, arena::Carried::Number(*number))),
             ModifierArgument::Text(text) => carried.push((*id, arena::Carried::Text(text.clone()))),
-            ModifierArgument::MessageFilter(_) if is_message => return Err(BuildError::NestedMessageFilter),
+            ModifierArgument::MessageFilter(_) if is_message => {
+                return Err(BuildError::NestedMessageFilter.in_rule(rule));
+            }
             ModifierArgument::MessageFilter(inner) => {
-                for (operation, entry) in message_filter(arena, rules, inner)? {
+                let graphs = message_filter(arena, rules, inner).map_err(|error| error.in_rule(rule))?;
+                for (operation, entry) in graphs {
                     carried.push((*id, arena::Carried::MessageFilter(operation, entry)));
                 }
             }
@@ -212,13 +248,7 @@ fn message_filter(arena: &mut Arena, rules: &Rules, inner: &[Rule]) -> Result<Ve
             Tail::Rule(number) => action(arena, &inner, &inner.list[number], true)?,
             _ => Id::DENY,
         };
-        for number in entry.filtered.iter().rev() {
-            let rule = &inner.list[*number];
-            let action = action(arena, &inner, rule, true)?;
-            if let Some(filter) = &rule.filter {
-                root = lower::rule(arena, filter, *number, action, root)?;
-            }
-        }
+        root = filtered_rules(arena, &inner, entry, root, true)?;
         out.push((operation, root));
     }
     Ok(out)
