@@ -4,10 +4,10 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::host::{Context, MAX_CONTEXTS, Sbpl, SbplMachine};
 use super::objects::{FilterValue, Object};
 use super::scheme::{Call, Environment, Error, HostFrame, Native, Pair, Step, Syntax, Value};
 use super::source::Span;
+use super::state::{Context, MAX_CONTEXTS, Sbpl, SbplMachine};
 use crate::policy::rules::{Action, Filter, Modifier, ModifierArgument, Rule};
 use crate::vocabulary::{Applies, ModifierArgumentKind, ModifierId, OperationId};
 

@@ -1,11 +1,10 @@
 //! In: evaluated arguments of filter functions. Out: filters. Never: rules, or what a filter
 //! matches.
 
-use super::host::Sbpl;
-use super::host::SbplMachine;
 use super::objects::{FilterValue, Object};
 use super::scheme::{Call, Error, Native, Step, Value};
 use super::source::Span;
+use super::state::{Sbpl, SbplMachine};
 use crate::pattern::{StringKind, StringPattern, regex};
 use crate::policy::rules::{Address, Argument, Filter, Test};
 use crate::vocabulary::{self, FilterId, FilterKind, MatchKind, Release};

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::diagnostics::Diagnostic;
-use super::host::{Sbpl, SbplMachine};
 use super::scheme::{Call, Error, HostFrame, Native, Step, Value};
+use super::state::{Importing, Sbpl, SbplMachine};
 
 include!(concat!(env!("OUT_DIR"), "/system-profiles.rs"));
 
@@ -35,13 +35,6 @@ pub struct StandIn {
 /// All stand-ins, by name.
 pub fn stand_ins() -> impl Iterator<Item = StandIn> {
     SYSTEM_PROFILES.iter().map(|(name, text)| StandIn { name, text })
-}
-
-/// A file that is being imported.
-#[derive(Clone)]
-pub(super) struct Importing {
-    /// Path or stand-in name, for finding cycles.
-    pub name: String,
 }
 
 /// Procedures of SBPL that are about files and parameters.

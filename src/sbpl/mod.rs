@@ -6,12 +6,14 @@
 //! - `source`: texts, byte ranges, lines and columns
 //! - `reader`: text to forms
 //! - `scheme`: forms to values
+//! - `state`: what one evaluation collects, and the provenance of rules
 //! - `host`: what names mean: operations, filters, modifiers of the release
 //! - `objects`: the values that only SBPL has
 //! - `actions`: `version`, `allow`, `deny`, `with`, message filters
 //! - `filters`: filter calls and their combinations
 //! - `imports`: `import`, `param`, stand-ins
-//! - `diagnostics`: errors and notes with their place in the text
+//! - `diagnostics`: errors and notes with their place in the text; `report` makes them of errors
+//! - `write`: rules as text and JSON
 
 mod actions;
 mod diagnostics;
@@ -20,8 +22,10 @@ mod host;
 mod imports;
 mod objects;
 pub mod reader;
+mod report;
 pub mod scheme;
 pub mod source;
+mod state;
 mod write;
 
 use std::path::PathBuf;
@@ -33,9 +37,9 @@ pub use write::{rules_json, write_rules};
 
 use crate::policy::rules::Rules;
 use crate::vocabulary::Release;
-use host::Sbpl;
 use scheme::Machine;
 use source::{MAX_TEXT, Sources};
+use state::Sbpl;
 
 /// What evaluation depends on besides the text.
 #[derive(Clone, Debug)]
@@ -97,7 +101,7 @@ pub fn evaluate(name: &str, text: &[u8], options: &Options) -> Result<Evaluated,
     let mut machine = Machine::new(host, sources, options.budget);
     let outcome = machine.run(main);
     if let Err(error) = outcome {
-        return Err(Box::new(diagnostics::of_error(&mut machine, &error)));
+        return Err(Box::new(report::of_error(&mut machine, &error)));
     }
     let Some(version) = machine.host.version else {
         return Err(Box::new(Diagnostic::error("no-version", "no version specified".to_owned(), name)));
