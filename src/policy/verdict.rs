@@ -100,7 +100,7 @@ fn ask<'r>(graph: &Graph, test: &Test, request: &'r Request, loaded: &mut Option
         known = true;
         let holds = match (&test.argument, fact) {
             (Argument::Number(wanted), Fact::Number(number)) => {
-                // A bit field asks for bits, everything else for the number.
+                // A bit field asks whether any of the bits is set (chosen), everything else for the number.
                 let bits = graph
                     .release
                     .filter(test.filter)
