@@ -138,6 +138,8 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         return std::fs::write(path, bytes).map_err(fail);
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // A missing folder is told by its own name and not by that of the temporary file.
+    folder.metadata().map_err(fail)?;
     let mut builder = tempfile::Builder::new();
     #[cfg(unix)]
     {

@@ -26,6 +26,9 @@ pub(super) fn of_error(machine: &mut SbplMachine, error: &Error) -> Diagnostic {
 /// The known name that is closest to an unbound one, if one is close.
 fn suggestion(machine: &SbplMachine, name: &str) -> Option<String> {
     let release = machine.host.release;
+    if name.starts_with('\u{feff}') {
+        return Some("the text starts with a byte order mark; save it without one".to_owned());
+    }
     let starred = format!("{name}*");
     if release.operation(&starred).is_some() {
         return Some(format!("the operation is called '{starred}'"));
