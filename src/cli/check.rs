@@ -1,12 +1,13 @@
 //! `check`: is a profile good?
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::input::{self, Loaded, SourceOptions};
-use super::output::{Console, Format};
+use super::output::Console;
+use super::sarif;
 use super::status::{Failure, Status};
 use crate::policy::passes::Passes;
-use crate::sbpl::Diagnostic;
+use crate::sbpl::{self, Diagnostic};
 
 /// Read, evaluate and compile profiles, and write nothing
 ///
@@ -15,6 +16,7 @@ use crate::sbpl::Diagnostic;
 #[command(after_help = "Examples:
   sbtool check profile.sb
   sbtool check --format json *.sb
+  sbtool check --keep-going --format sarif *.sb > sbtool.sarif
   generate-profile | sbtool check -
 
 Exit status: 0 all are good, 65 one is not, 66 one cannot be read")]
@@ -27,15 +29,30 @@ pub struct Options {
     text: Option<String>,
     #[command(flatten)]
     source: SourceOptions,
+    /// Evaluate on past a form with an error in it, and report all independent errors
+    #[arg(long)]
+    keep_going: bool,
     /// How to print the result
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = View::Text)]
+    format: View,
+}
+
+/// How to print the result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum View {
+    /// For people.
+    Text,
+    /// For programs.
+    Json,
+    /// SARIF 2.1.0, for code hosts.
+    Sarif,
 }
 
 pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
     // Mistakes in the options themselves are no property of a profile.
     options.source.evaluation()?;
     let mut entries = Vec::new();
+    let mut all = Vec::new();
     let mut status = Status::Holds;
     let texts = options.text.iter().map(|text| Ok(("<input string>".to_owned(), text.clone().into_bytes())));
     let files = options.profiles.iter().map(|name| input::read(name));
@@ -61,15 +78,18 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
             "rules": count.as_ref().map_or(0, |count| count.number),
             "diagnostics": diagnostics.iter().map(Diagnostic::json).collect::<Vec<_>>(),
         }));
-        if options.format == Format::Text
+        all.extend(diagnostics);
+        if options.format == View::Text
             && let Some(Count { number, what }) = count
         {
             let plural = if number == 1 { "" } else { "s" };
             console.print(format!("{name}: ok, {number} {what}{plural}\n"))?;
         }
     }
-    if options.format == Format::Json {
-        console.print_json(&entries)?;
+    match options.format {
+        View::Text => {}
+        View::Json => console.print_json(&entries)?,
+        View::Sarif => console.print_json(&sarif::log(&all))?,
     }
     Ok(status)
 }
@@ -82,30 +102,48 @@ struct Count {
 
 /// What a profile holds if it is good, and what there is to say about it.
 fn one(options: &Options, name: &str, bytes: Vec<u8>, console: &Console) -> (Option<Count>, Vec<Diagnostic>) {
-    let quiet = options.format == Format::Json;
-    let outcome = options.source.load((name.to_owned(), bytes), console).and_then(|loaded| match loaded {
-        Loaded::Blob(_, decoded) if !decoded.leftover.is_empty() => Err(Failure::bad(
-            name,
-            format!("{} bytes or nodes are not accounted for; 'sbtool decode' shows them", decoded.leftover.len()),
-        )),
-        Loaded::Blob(_, decoded) => Ok((Count { number: decoded.graph.reachable().len(), what: "node" }, Vec::new())),
-        Loaded::Source(evaluated) => {
-            input::compile(name, &evaluated, Passes::default())?;
-            Ok((Count { number: evaluated.rules.list.len(), what: "rule" }, evaluated.notes))
-        }
-    });
-    match outcome {
-        Ok((count, notes)) => (Some(count), notes),
-        Err(failure) => {
+    let quiet = options.format != View::Text;
+    let outcome =
+        options.source.load((name.to_owned(), bytes.clone()), &console.quiet(quiet)).and_then(|loaded| match loaded {
+            Loaded::Blob(_, decoded) if !decoded.leftover.is_empty() => {
+                let left = decoded.leftover.len();
+                Err(Failure::bad(
+                    name,
+                    format!("{left} bytes or nodes are not accounted for; 'sbtool decode' shows them"),
+                ))
+            }
+            Loaded::Blob(_, decoded) => {
+                Ok((Count { number: decoded.graph.reachable().len(), what: "node" }, Vec::new()))
+            }
+            Loaded::Source(evaluated) => {
+                input::compile(name, &evaluated, Passes::default())?;
+                Ok((Count { number: evaluated.rules.list.len(), what: "rule" }, evaluated.notes))
+            }
+        });
+    let failure = match outcome {
+        Ok((count, notes)) => return (Some(count), notes),
+        Err(failure) => failure,
+    };
+    let found = match failure {
+        Failure::Profile(_) if options.keep_going => match options.source.evaluation() {
+            Ok(evaluation) => sbpl::diagnose(name, &bytes, &evaluation),
+            Err(failure) => vec![Diagnostic::error("failed", failure.to_string(), name)],
+        },
+        Failure::Profile(diagnostic) => vec![*diagnostic],
+        failure => {
             if !quiet {
                 console.failure(&failure);
             }
-            let diagnostic = match failure {
-                Failure::Profile(diagnostic) => *diagnostic,
-                Failure::BadInput { reason, .. } => Diagnostic::error("invalid", reason, name),
-                other => Diagnostic::error("failed", other.to_string(), name),
+            let (code, reason) = match failure {
+                Failure::BadInput { reason, .. } => ("invalid", reason),
+                other => ("failed", other.to_string()),
             };
-            (None, vec![diagnostic])
+            return (None, vec![Diagnostic::error(code, reason, name)]);
         }
+    };
+    if !quiet {
+        // Notes of a profile that did not evaluate were not printed on the way.
+        found.iter().for_each(|diagnostic| console.diagnostic(diagnostic));
     }
+    (None, found)
 }

@@ -17,6 +17,7 @@ mod probe;
 mod reencode;
 mod releases;
 mod rules;
+mod sarif;
 mod shim;
 mod status;
 mod vocabulary;

@@ -36,6 +36,7 @@ pub enum Format {
 pub struct Console {
     color_out: bool,
     color_err: bool,
+    quiet: bool,
 }
 
 impl Console {
@@ -47,7 +48,17 @@ impl Console {
             Color::Never => false,
             Color::Auto => terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()),
         };
-        Self { color_out: wanted(io::stdout().is_terminal()), color_err: wanted(io::stderr().is_terminal()) }
+        Self {
+            color_out: wanted(io::stdout().is_terminal()),
+            color_err: wanted(io::stderr().is_terminal()),
+            quiet: false,
+        }
+    }
+
+    /// The same without diagnostics, where the result itself holds them.
+    #[must_use]
+    pub fn quiet(self, quiet: bool) -> Self {
+        Self { quiet, ..self }
     }
 
     /// Text in a colour, if standard output has colours.
@@ -68,7 +79,9 @@ impl Console {
 
     /// Prints a diagnostic to standard error.
     pub fn diagnostic(&self, diagnostic: &Diagnostic) {
-        self.error_line(&diagnostic.render(self.color_err));
+        if !self.quiet {
+            self.error_line(&diagnostic.render(self.color_err));
+        }
     }
 
     /// Prints a failure to standard error.

@@ -37,8 +37,8 @@ pub use write::{rules_json, write_rules};
 
 use crate::policy::rules::Rules;
 use crate::vocabulary::Release;
-use scheme::Machine;
-use source::{MAX_TEXT, Sources};
+use scheme::{Machine, Value};
+use source::{MAX_TEXT, SourceId, Sources};
 use state::Sbpl;
 
 /// What evaluation depends on besides the text.
@@ -88,24 +88,103 @@ pub struct Evaluated {
 /// The first error in the text, with its place and the way there. A text without any
 /// `(version …)` is one.
 pub fn evaluate(name: &str, text: &[u8], options: &Options) -> Result<Evaluated, Box<Diagnostic>> {
-    if text.len() > MAX_TEXT {
-        return Err(Box::new(Diagnostic::error(
-            "profile",
-            format!("profile of {} bytes is too long", text.len()),
-            name,
-        )));
+    let mut program = Program::new(name, text, options)?;
+    match program.machine.run(program.main) {
+        Ok(_) => program.finish(),
+        Err(error) => Err(Box::new(report::of_error(&mut program.machine, &error))),
     }
-    let mut sources = Sources::default();
-    let main = sources.add(name.to_owned(), text);
-    let host = Sbpl::new(options, main);
-    let mut machine = Machine::new(host, sources, options.budget);
-    let outcome = machine.run(main);
-    if let Err(error) = outcome {
-        return Err(Box::new(report::of_error(&mut machine, &error)));
-    }
-    let Some(version) = machine.host.version else {
-        return Err(Box::new(Diagnostic::error("no-version", "no version specified".to_owned(), name)));
+}
+
+/// Most errors that [`diagnose`] reports.
+const MAX_ERRORS: usize = 100;
+
+/// Evaluates a profile to its end, past every top-level form with an error in it: all independent
+/// errors, in the order of the text, and the notes. A name whose definition failed is not reported
+/// again as unbound.
+#[must_use]
+pub fn diagnose(name: &str, text: &[u8], options: &Options) -> Vec<Diagnostic> {
+    let mut program = match Program::new(name, text, options) {
+        Ok(program) => program,
+        Err(diagnostic) => return vec![*diagnostic],
     };
-    let notes = std::mem::take(&mut machine.host.notes);
-    Ok(Evaluated { rules: machine.host.rules(version), notes })
+    let mut found = Vec::new();
+    let mut undefined: Vec<String> = Vec::new();
+    let mut position = 0;
+    while let Err((error, behind)) = program.machine.run_from(program.main, position) {
+        if !error.unbound.as_ref().is_some_and(|name| undefined.contains(name)) {
+            found.push(report::of_error(&mut program.machine, &error));
+        }
+        let Some(behind) = behind.filter(|_| found.len() < MAX_ERRORS) else { break };
+        undefined.extend(program.defined_before(position, behind));
+        position = behind;
+    }
+    match program.finish() {
+        Ok(evaluated) => found.extend(evaluated.notes),
+        // Without a version nothing else is sure to be what was meant.
+        Err(diagnostic) if found.is_empty() => found.push(*diagnostic),
+        Err(_) => {}
+    }
+    found
+}
+
+/// A text that is being evaluated.
+struct Program {
+    machine: Machine<Sbpl>,
+    main: SourceId,
+    name: String,
+}
+
+impl Program {
+    fn new(name: &str, text: &[u8], options: &Options) -> Result<Self, Box<Diagnostic>> {
+        if text.len() > MAX_TEXT {
+            let message = format!("profile of {} bytes is too long", text.len());
+            return Err(Box::new(Diagnostic::error("profile", message, name)));
+        }
+        let mut sources = Sources::default();
+        let main = sources.add(name.to_owned(), text);
+        let machine = Machine::new(Sbpl::new(options, main), sources, options.budget);
+        Ok(Self { machine, main, name: name.to_owned() })
+    }
+
+    fn finish(mut self) -> Result<Evaluated, Box<Diagnostic>> {
+        let Some(version) = self.machine.host.version else {
+            let message = "no version specified".to_owned();
+            return Err(Box::new(Diagnostic::error("no-version", message, &self.name)));
+        };
+        let notes = std::mem::take(&mut self.machine.host.notes);
+        Ok(Evaluated { rules: self.machine.host.rules(version), notes })
+    }
+
+    /// The name that the top-level form before `behind` defines, if it is a definition.
+    fn defined_before(&mut self, from: u32, behind: u32) -> Option<String> {
+        let source = self.machine.sources.get(self.main)?;
+        let mut position = from;
+        loop {
+            let form = reader::read_form(self.main, source, position, &mut self.machine.symbols).ok()??;
+            if form.next >= behind {
+                return definition(&form.value);
+            }
+            position = form.next;
+        }
+    }
+}
+
+/// The name in `(define NAME …)`, `(define (NAME …) …)` and the like.
+fn definition(form: &Value) -> Option<String> {
+    let Value::Pair(form) = form else { return None };
+    match (form.car(), form.cdr()) {
+        (Value::Symbol(head), Value::Pair(rest))
+            if matches!(head.name(), "define" | "define-macro" | "macro" | "define-once") =>
+        {
+            match rest.car() {
+                Value::Symbol(name) => Some(name.name().to_owned()),
+                Value::Pair(head) => match head.car() {
+                    Value::Symbol(name) => Some(name.name().to_owned()),
+                    _ => None,
+                },
+                _ => None,
+            }
+        }
+        _ => None,
+    }
 }

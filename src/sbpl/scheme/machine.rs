@@ -161,12 +161,36 @@ impl<H: Host> Machine<H> {
     /// # Errors
     /// The first error; everything before it has been evaluated.
     pub fn run(&mut self, source: SourceId) -> Result<Value, Error> {
-        self.push(Frame::Source { source, position: 0, trail: None });
-        let result = self.drive(Step::Return(Value::Nil));
-        if result.is_err() {
+        self.run_from(source, 0).map_err(|(error, _)| error)
+    }
+
+    /// Evaluates every form from an offset on.
+    ///
+    /// # Errors
+    /// The first error, and the offset behind the top-level form it happened in, where evaluation
+    /// could go on: not if that form cannot be read, or the budget is used up.
+    pub fn run_from(&mut self, source: SourceId, position: u32) -> Result<Value, (Error, Option<u32>)> {
+        let (mark, _) = self.host.mark();
+        self.push(Frame::Source { source, position, trail: None });
+        self.drive(Step::Return(Value::Nil)).map_err(|error| {
+            let behind = self.outermost_position(source).filter(|_| error.kind != ErrorKind::Budget);
             self.stack = Stack(None);
+            // Nothing was finished that the mark does not know, so this cannot fail.
+            let _ = self.host.restore(&mark);
+            (error, behind)
+        })
+    }
+
+    /// How far the outermost text has been read.
+    fn outermost_position(&self, wanted: SourceId) -> Option<u32> {
+        let mut link = self.stack.0.as_ref()?;
+        while let Some(next) = &link.next.0 {
+            link = next;
         }
-        result
+        match &link.frame {
+            Frame::Source { source, position, .. } if *source == wanted => Some(*position),
+            _ => None,
+        }
     }
 
     /// Evaluates a text in place of a call: the value of its last form goes to the frame that waits.
