@@ -108,8 +108,11 @@ impl Diagnostic {
             ),
             None => title.element(annotate_snippets::Origin::path(self.place.file.as_str())),
         };
-        for via in &self.via {
-            let text = format!("by {} at {}:{}:{}", via.what, via.place.file, via.place.line, via.place.column);
+        // A macro that calls itself makes many equal steps.
+        for steps in self.via.chunk_by(|a, b| a == b) {
+            let Some(via) = steps.first() else { continue };
+            let times = if steps.len() > 1 { format!(" ({} times)", steps.len()) } else { String::new() };
+            let text = format!("by {} at {}:{}:{}{times}", via.what, via.place.file, via.place.line, via.place.column);
             group = group.element(Level::NOTE.message(text));
         }
         if let Some(help) = &self.help {

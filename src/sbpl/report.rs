@@ -1,9 +1,10 @@
 //! In: an error that ended an evaluation. Out: its [`Diagnostic`], with the trail and, for an
 //! unbound name, what may have been meant. Never: rendering.
 
-use super::diagnostics::Diagnostic;
+use super::diagnostics::{Diagnostic, place};
 use super::scheme::{Error, ErrorKind};
 use super::state::{Sbpl, SbplMachine};
+use crate::policy::rules::Via;
 
 /// The diagnostic of an error that ended an evaluation.
 pub(super) fn of_error(machine: &mut SbplMachine, error: &Error) -> Diagnostic {
@@ -19,6 +20,13 @@ pub(super) fn of_error(machine: &mut SbplMachine, error: &Error) -> Diagnostic {
         diagnostic.set_place(&machine.sources, at);
     }
     diagnostic.via = Sbpl::via(machine, error.trail.as_ref());
+    // An error inside a procedure: the form that called it, where no import or macro tells.
+    if let (Some(at), Some(outer)) = (error.at, error.outermost)
+        && diagnostic.via.is_empty()
+        && (at.source != outer.source || at.start < outer.start || at.start >= outer.end)
+    {
+        diagnostic.via.push(Via { what: "this form".to_owned(), place: place(&machine.sources, outer) });
+    }
     diagnostic.help = error.unbound.as_deref().and_then(|name| suggestion(machine, name));
     diagnostic
 }

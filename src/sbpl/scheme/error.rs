@@ -47,12 +47,14 @@ pub struct Error {
     pub trail: Option<Rc<Trail>>,
     /// An unbound name, for suggestions.
     pub unbound: Option<String>,
+    /// The form of the main text that was being evaluated.
+    pub outermost: Option<Span>,
 }
 
 impl Error {
     /// An error of the program; the machine fills in the trail.
     pub fn new(message: impl Into<String>, at: Option<Span>) -> Self {
-        Self { kind: ErrorKind::Program, message: message.into(), at, trail: None, unbound: None }
+        Self { kind: ErrorKind::Program, message: message.into(), at, trail: None, unbound: None, outermost: None }
     }
 
     pub(super) fn budget(message: impl Into<String>, at: Option<Span>) -> Self {

@@ -22,8 +22,8 @@ pub trait HostFrame<H: Host> {
 /// What waits for a value.
 #[derive(Clone)]
 pub(super) enum Frame<F> {
-    /// Reads and evaluates the next form of a text.
-    Source { source: SourceId, position: u32, trail: Option<Rc<Trail>> },
+    /// Reads and evaluates the next form of a text; `current` is the one being evaluated.
+    Source { source: SourceId, position: u32, current: Option<Span>, trail: Option<Rc<Trail>> },
     /// The operator of a call is being evaluated.
     Operator { form: Rc<Pair>, environment: Rc<Environment>, at: Option<Span> },
     /// Arguments of a call are being evaluated; the first of `done` is the procedure.

@@ -171,9 +171,11 @@ impl<H: Host> Machine<H> {
     /// could go on: not if that form cannot be read, or the budget is used up.
     pub fn run_from(&mut self, source: SourceId, position: u32) -> Result<Value, (Error, Option<u32>)> {
         let (mark, _) = self.host.mark();
-        self.push(Frame::Source { source, position, trail: None });
+        self.push(Frame::Source { source, position, current: None, trail: None });
         self.drive(Step::Return(Value::Nil)).map_err(|error| {
-            let behind = self.outermost_position(source).filter(|_| error.kind != ErrorKind::Budget);
+            let (behind, outermost) = self.outermost(source);
+            let behind = behind.filter(|_| error.kind != ErrorKind::Budget);
+            let error = Error { outermost, ..error };
             self.stack = Stack(None);
             // Nothing was finished that the mark does not know, so this cannot fail.
             let _ = self.host.restore(&mark);
@@ -181,22 +183,22 @@ impl<H: Host> Machine<H> {
         })
     }
 
-    /// How far the outermost text has been read.
-    fn outermost_position(&self, wanted: SourceId) -> Option<u32> {
-        let mut link = self.stack.0.as_ref()?;
+    /// How far the outermost text has been read, and its form that is being evaluated.
+    fn outermost(&self, wanted: SourceId) -> (Option<u32>, Option<Span>) {
+        let Some(mut link) = self.stack.0.as_ref() else { return (None, None) };
         while let Some(next) = &link.next.0 {
             link = next;
         }
         match &link.frame {
-            Frame::Source { source, position, .. } if *source == wanted => Some(*position),
-            _ => None,
+            Frame::Source { source, position, current, .. } if *source == wanted => (Some(*position), *current),
+            _ => (None, None),
         }
     }
 
     /// Evaluates a text in place of a call: the value of its last form goes to the frame that waits.
     pub fn enter_source(&mut self, source: SourceId, name: String, at: Option<Span>) -> Step {
         let trail = self.extended_trail(TrailKind::Import(name), at);
-        self.push_link(Frame::Source { source, position: 0, trail: trail.clone() }, trail);
+        self.push_link(Frame::Source { source, position: 0, current: None, trail: trail.clone() }, trail);
         Step::Return(Value::Nil)
     }
 
@@ -590,7 +592,7 @@ impl<H: Host> Machine<H> {
 
     fn resume(&mut self, frame: FrameOf<H>, value: Value) -> Result<Step, Error> {
         match frame {
-            Frame::Source { source, position, trail } => self.next_form(source, position, trail, value),
+            Frame::Source { source, position, trail, .. } => self.next_form(source, position, trail, value),
             Frame::Operator { form, environment, at } => self.call_form(value, &form, environment, at),
             Frame::Arguments { mut done, rest, environment, at } => {
                 done.push(value);
@@ -624,7 +626,10 @@ impl<H: Host> Machine<H> {
         Ok(match form {
             None => Step::Return(last),
             Some(form) => {
-                self.push_link(Frame::Source { source: id, position: form.next, trail: trail.clone() }, trail);
+                self.push_link(
+                    Frame::Source { source: id, position: form.next, current: Some(form.span), trail: trail.clone() },
+                    trail,
+                );
                 Step::Evaluate { expression: form.value, environment: self.global.clone(), at: Some(form.span) }
             }
         })
