@@ -16,7 +16,9 @@ pub(super) fn of_error(machine: &mut SbplMachine, error: &Error) -> Diagnostic {
     };
     let name = machine.sources.name(machine.host.main).to_owned();
     let mut diagnostic = Diagnostic::error(code, error.message.clone(), &name);
-    if let Some(at) = error.at {
+    // A budget can run out between two forms; then the nearest macro call or form has to do.
+    let nearest = error.trail.as_ref().and_then(|trail| trail.at).or(error.outermost);
+    if let Some(at) = error.at.or(nearest) {
         diagnostic.set_place(&machine.sources, at);
     }
     diagnostic.via = Sbpl::via(machine, error.trail.as_ref());
