@@ -109,7 +109,7 @@ fn debug(machine: &mut SbplMachine, form: &Rc<Pair>, _: &Rc<Environment>, at: Op
     if machine.host.version == Some(1) {
         return Ok(Step::Return(Value::Nil));
     }
-    Err(Error { unbound: Some("debug".to_owned()), ..Error::new("unbound variable: debug", form.car_span.or(at)) })
+    Err(Error::unbound("debug", form.car_span.or(at)))
 }
 
 /// `(define-once …)`: `define` where the name means nothing yet (LANGUAGE.md §4.3, inferred).

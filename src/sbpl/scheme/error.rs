@@ -4,7 +4,6 @@
 use std::rc::Rc;
 
 use super::super::source::Span;
-use super::value::Symbol;
 
 /// How much a program may use before it is stopped.
 #[derive(Clone, Copy, Debug)]
@@ -34,9 +33,14 @@ pub enum ErrorKind {
     Budget,
 }
 
-/// An error in a program and where it happened.
+/// An error in a program and where it happened. One pointer wide, since every step of the evaluator
+/// returns room for one.
 #[derive(Clone, Debug)]
-pub struct Error {
+pub struct Error(Box<ErrorDetails>);
+
+/// What an [`Error`] says.
+#[derive(Clone, Debug)]
+pub struct ErrorDetails {
     /// What kind.
     pub kind: ErrorKind,
     /// Text as in LANGUAGE.md §2.3.
@@ -51,18 +55,41 @@ pub struct Error {
     pub outermost: Option<Span>,
 }
 
+impl std::ops::Deref for Error {
+    type Target = ErrorDetails;
+
+    fn deref(&self) -> &ErrorDetails {
+        &self.0
+    }
+}
+
+impl std::ops::DerefMut for Error {
+    fn deref_mut(&mut self) -> &mut ErrorDetails {
+        &mut self.0
+    }
+}
+
 impl Error {
     /// An error of the program; the machine fills in the trail.
     pub fn new(message: impl Into<String>, at: Option<Span>) -> Self {
-        Self { kind: ErrorKind::Program, message: message.into(), at, trail: None, unbound: None, outermost: None }
+        Self::of_kind(ErrorKind::Program, message, at)
+    }
+
+    /// An error of any kind.
+    pub fn of_kind(kind: ErrorKind, message: impl Into<String>, at: Option<Span>) -> Self {
+        let message = message.into();
+        Self(Box::new(ErrorDetails { kind, message, at, trail: None, unbound: None, outermost: None }))
     }
 
     pub(super) fn budget(message: impl Into<String>, at: Option<Span>) -> Self {
-        Self { kind: ErrorKind::Budget, ..Self::new(message, at) }
+        Self::of_kind(ErrorKind::Budget, message, at)
     }
 
-    pub(super) fn unbound(name: &Symbol, at: Option<Span>) -> Self {
-        Self { unbound: Some(name.name().to_owned()), ..Self::new(format!("unbound variable: {}", name.name()), at) }
+    /// `unbound variable: NAME`.
+    pub fn unbound(name: &str, at: Option<Span>) -> Self {
+        let mut error = Self::new(format!("unbound variable: {name}"), at);
+        error.unbound = Some(name.to_owned());
+        error
     }
 }
 

@@ -102,7 +102,7 @@ pub struct Machine<H: Host> {
     pub global: Rc<Environment>,
     natives: Vec<Native<H>>,
     /// Special forms, and which of them no program can bind.
-    syntax: std::collections::HashMap<Symbol, (Syntax<H>, bool)>,
+    syntax: rustc_hash::FxHashMap<Symbol, (Syntax<H>, bool)>,
     stack: Stack<H>,
     budget: Budget,
     steps: u64,
@@ -114,7 +114,7 @@ pub struct Machine<H: Host> {
 
 impl<H: Host> Drop for Machine<H> {
     fn drop(&mut self) {
-        self.stack = Stack(None);
+        self.stack = Stack::new();
         self.global.clear();
         for scope in self.scopes.drain(..) {
             if let Some(scope) = scope.upgrade() {
@@ -133,8 +133,8 @@ impl<H: Host> Machine<H> {
             symbols: Symbols::default(),
             global: Environment::new(None),
             natives: Vec::new(),
-            syntax: std::collections::HashMap::new(),
-            stack: Stack(None),
+            syntax: rustc_hash::FxHashMap::default(),
+            stack: Stack::new(),
             budget,
             steps: 0,
             bytes: 0,
@@ -175,8 +175,9 @@ impl<H: Host> Machine<H> {
         self.drive(Step::Return(Value::Nil)).map_err(|error| {
             let (behind, outermost) = self.outermost(source);
             let behind = behind.filter(|_| error.kind != ErrorKind::Budget);
-            let error = Error { outermost, ..error };
-            self.stack = Stack(None);
+            let mut error = error;
+            error.outermost = outermost;
+            self.stack = Stack::new();
             // Nothing was finished that the mark does not know, so this cannot fail.
             let _ = self.host.restore(&mark);
             (error, behind)
@@ -185,12 +186,8 @@ impl<H: Host> Machine<H> {
 
     /// How far the outermost text has been read, and its form that is being evaluated.
     fn outermost(&self, wanted: SourceId) -> (Option<u32>, Option<Span>) {
-        let Some(mut link) = self.stack.0.as_ref() else { return (None, None) };
-        while let Some(next) = &link.next.0 {
-            link = next;
-        }
-        match &link.frame {
-            Frame::Source { source, position, current, .. } if *source == wanted => (Some(*position), *current),
+        match self.stack.bottom().map(|link| &link.frame) {
+            Some(Frame::Source { source, position, current, .. }) if *source == wanted => (Some(*position), *current),
             _ => (None, None),
         }
     }
@@ -210,7 +207,7 @@ impl<H: Host> Machine<H> {
     /// The way to the form that is being evaluated.
     #[must_use]
     pub fn trail(&self) -> Option<Rc<Trail>> {
-        self.stack.0.as_ref().and_then(|link| link.trail.clone())
+        self.stack.top().and_then(|link| link.trail.clone())
     }
 
     /// Evaluation steps so far.
@@ -302,9 +299,7 @@ impl<H: Host> Machine<H> {
     }
 
     fn push_link(&mut self, frame: FrameOf<H>, trail: Option<Rc<Trail>>) {
-        let depth = self.stack.0.as_ref().map_or(0, |link| link.depth) + 1;
-        let next = Stack(self.stack.0.take());
-        self.stack.0 = Some(Rc::new(Link { frame, next, depth, trail }));
+        self.stack.push(Link { frame, trail });
     }
 
     /// The trail with one more step, unless it is as long as trails get.
@@ -315,24 +310,17 @@ impl<H: Host> Machine<H> {
     }
 
     fn pop(&mut self) -> Result<Option<FrameOf<H>>, Error> {
-        let Some(link) = self.stack.0.take() else { return Ok(None) };
-        let link = match Rc::try_unwrap(link) {
-            Ok(link) => link,
-            Err(shared) => {
-                // A captured stack keeps its links; then the frame is copied.
-                self.charge(shared.frame.copied_bytes(), None)?;
-                Link::clone(&shared)
-            }
-        };
-        let Link { frame, mut next, .. } = link;
-        self.stack.0 = next.0.take();
+        let Some((Link { frame, .. }, copied)) = self.stack.pop() else { return Ok(None) };
+        if copied {
+            self.charge(frame.copied_bytes(), None)?;
+        }
         Ok(Some(frame))
     }
 
     pub(super) fn capture(&mut self, at: Option<Span>) -> Result<Value, Error> {
         let (mark, bytes) = self.host.mark();
         self.charge(256 + bytes, at)?;
-        Ok(Value::Continuation(Rc::new(Continuation(Box::new((self.stack.clone(), mark))))))
+        Ok(Value::Continuation(Rc::new(Continuation(Box::new((self.stack.capture(), mark))))))
     }
 
     /// The value of a name.
@@ -345,7 +333,7 @@ impl<H: Host> Machine<H> {
         environment: &Rc<Environment>,
         at: Option<Span>,
     ) -> Result<Value, Error> {
-        self.find(name, environment).ok_or_else(|| Error::unbound(name, at))
+        self.find(name, environment).ok_or_else(|| Error::unbound(name.name(), at))
     }
 
     /// The value that a scope from `environment` outwards has for a name.
@@ -404,9 +392,7 @@ impl<H: Host> Machine<H> {
                 },
             };
             step = next.map_err(|error| self.with_trail(error))?;
-            if let Some(link) = &self.stack.0
-                && link.depth > self.budget.depth
-            {
+            if self.stack.depth() > self.budget.depth {
                 return Err(self.with_trail(Error::budget(
                     format!("recursion deeper than {} calls", self.budget.depth),
                     step_place(&step),
@@ -415,8 +401,11 @@ impl<H: Host> Machine<H> {
         }
     }
 
-    fn with_trail(&self, error: Error) -> Error {
-        Error { trail: error.trail.clone().or_else(|| self.trail()), ..error }
+    fn with_trail(&self, mut error: Error) -> Error {
+        if error.trail.is_none() {
+            error.trail = self.trail();
+        }
+        error
     }
 
     fn evaluate(&mut self, expression: Value, environment: Rc<Environment>, at: Option<Span>) -> Result<Step, Error> {
@@ -474,11 +463,12 @@ impl<H: Host> Machine<H> {
                 at,
             });
         }
-        self.next_argument(vec![procedure], form.cdr(), environment, at)
+        self.next_argument(procedure, Vec::with_capacity(4), form.cdr(), environment, at)
     }
 
     fn next_argument(
         &mut self,
+        procedure: Value,
         done: Vec<Value>,
         rest: Value,
         environment: Rc<Environment>,
@@ -494,23 +484,20 @@ impl<H: Host> Machine<H> {
                         let value = self.lookup(name, &environment, place)?;
                         let mut done = done;
                         done.push(value);
-                        return self.next_argument_loop(done, pair.cdr(), environment, at);
+                        return self.next_argument_loop(procedure, done, pair.cdr(), environment, at);
                     }
                     Value::Pair(_) => {}
                     _ => {
                         let mut done = done;
                         done.push(expression);
-                        return self.next_argument_loop(done, pair.cdr(), environment, at);
+                        return self.next_argument_loop(procedure, done, pair.cdr(), environment, at);
                     }
                 }
-                self.push(Frame::Arguments { done, rest: pair.cdr(), environment: environment.clone(), at });
+                let rest = pair.cdr();
+                self.push(Frame::Arguments { procedure, done, rest, environment: environment.clone(), at });
                 Ok(Step::Evaluate { expression, environment, at: place })
             }
-            Value::Nil => {
-                let mut done = done.into_iter();
-                let procedure = done.next().unwrap_or_default();
-                Ok(Step::Apply { procedure, arguments: done.collect(), at })
-            }
+            Value::Nil => Ok(Step::Apply { procedure, arguments: done, at }),
             _ => Err(Error::new("syntax error: illegal dot expression", at)),
         }
     }
@@ -518,16 +505,17 @@ impl<H: Host> Machine<H> {
     /// Works off arguments that need no evaluation of their own, in a loop.
     fn next_argument_loop(
         &mut self,
+        procedure: Value,
         mut done: Vec<Value>,
         mut rest: Value,
         environment: Rc<Environment>,
         at: Option<Span>,
     ) -> Result<Step, Error> {
         loop {
-            let Value::Pair(pair) = &rest else { return self.next_argument(done, rest, environment, at) };
+            let Value::Pair(pair) = &rest else { return self.next_argument(procedure, done, rest, environment, at) };
             let expression = pair.car();
             match &expression {
-                Value::Pair(_) => return self.next_argument(done, rest, environment, at),
+                Value::Pair(_) => return self.next_argument(procedure, done, rest, environment, at),
                 Value::Symbol(name) => done.push(self.lookup(name, &environment, place_of(pair, at))?),
                 _ => done.push(expression),
             }
@@ -551,7 +539,7 @@ impl<H: Host> Machine<H> {
             Value::Continuation(continuation) => {
                 if let Some((stack, mark)) = continuation.0.downcast_ref::<(Stack<H>, H::Mark)>() {
                     self.host.restore(mark).map_err(|message| Error::new(message, at))?;
-                    self.stack = stack.clone();
+                    self.stack = stack.again();
                 }
                 Ok(Step::Return(arguments.into_iter().next().unwrap_or_default()))
             }
@@ -563,15 +551,13 @@ impl<H: Host> Machine<H> {
         if arguments.len() < closure.parameters.len() {
             return Err(Error::new("not enough arguments", at));
         }
-        let environment = Environment::new(Some(closure.environment.clone()));
         let mut arguments = arguments.into_iter();
-        for (parameter, argument) in closure.parameters.iter().zip(arguments.by_ref()) {
-            environment.define(parameter, argument);
-        }
+        let mut bindings: Vec<_> = closure.parameters.iter().cloned().zip(arguments.by_ref()).collect();
         // Surplus arguments are ignored without a word (LANGUAGE.md §2.2).
         if let Some(rest) = &closure.rest {
-            environment.define(rest, Value::list(arguments.collect()));
+            bindings.push((rest.clone(), Value::list(arguments.collect())));
         }
+        let environment = Environment::with(bindings, Some(closure.environment.clone()));
         Ok(self.body(closure.body.clone(), environment, at))
     }
 
@@ -594,16 +580,16 @@ impl<H: Host> Machine<H> {
         match frame {
             Frame::Source { source, position, trail, .. } => self.next_form(source, position, trail, value),
             Frame::Operator { form, environment, at } => self.call_form(value, &form, environment, at),
-            Frame::Arguments { mut done, rest, environment, at } => {
+            Frame::Arguments { procedure, mut done, rest, environment, at } => {
                 done.push(value);
-                self.next_argument(done, rest, environment, at)
+                self.next_argument(procedure, done, rest, environment, at)
             }
             Frame::Begin { rest, environment, at } => Ok(self.body(rest, environment, at)),
             Frame::Expansion { name, environment, at } => {
                 // A macro in tail position of another one replaces its marker, so loops written
                 // with macros do not grow.
                 let trail = self.extended_trail(TrailKind::Macro(name), at);
-                if matches!(self.stack.0.as_ref().map(|link| &link.frame), Some(Frame::Marker)) {
+                if matches!(self.stack.top().map(|link| &link.frame), Some(Frame::Marker)) {
                     self.pop()?;
                 }
                 self.push_link(Frame::Marker, trail);
@@ -618,10 +604,10 @@ impl<H: Host> Machine<H> {
 
     fn next_form(&mut self, id: SourceId, position: u32, trail: Option<Rc<Trail>>, last: Value) -> Result<Step, Error> {
         let Some(source) = self.sources.get(id) else { return Ok(Step::Return(last)) };
-        let form = read_form(id, source, position, &mut self.symbols).map_err(|ReadError { kind, span }| Error {
-            kind: ErrorKind::Syntax,
-            trail: trail.clone(),
-            ..Error::new(kind.to_string(), Some(span))
+        let form = read_form(id, source, position, &mut self.symbols).map_err(|ReadError { kind, span }| {
+            let mut error = Error::of_kind(ErrorKind::Syntax, kind.to_string(), Some(span));
+            error.trail = trail.clone();
+            error
         })?;
         Ok(match form {
             None => Step::Return(last),

@@ -359,9 +359,7 @@ fn next_init<H: Host>(machine: &mut Machine<H>, form: Rc<LetForm>, values: Vec<V
                 }
                 _ => scope,
             };
-            let inner = Environment::new(Some(outer));
-            form.names.iter().zip(values).for_each(|(name, value)| inner.define(name, value));
-            inner
+            Environment::with(form.names.iter().cloned().zip(values).collect(), Some(outer))
         }
     };
     Ok(machine.body(form.body.clone(), scope, form.at))

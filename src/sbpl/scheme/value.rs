@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 
+use rustc_hash::FxHashMap;
+
 use super::super::source::{SourceId, Span};
 use super::machine::Continuation;
 
@@ -209,7 +211,7 @@ pub struct Environment {
 
 enum Bindings {
     Few(Vec<(Symbol, Value)>),
-    Many(HashMap<Symbol, Value>),
+    Many(FxHashMap<Symbol, Value>),
 }
 
 /// Above this many names a scope is hashed.
@@ -220,6 +222,14 @@ impl Environment {
     #[must_use]
     pub fn new(parent: Option<Rc<Self>>) -> Rc<Self> {
         Rc::new(Self { bindings: RefCell::new(Bindings::Few(Vec::new())), parent })
+    }
+
+    /// A scope that holds these names.
+    #[must_use]
+    pub fn with(bindings: Vec<(Symbol, Value)>, parent: Option<Rc<Self>>) -> Rc<Self> {
+        let bindings =
+            if bindings.len() > FEW { Bindings::Many(bindings.into_iter().collect()) } else { Bindings::Few(bindings) };
+        Rc::new(Self { bindings: RefCell::new(bindings), parent })
     }
 
     /// Binds a name in this scope.
@@ -235,7 +245,7 @@ impl Environment {
                 } else if list.len() < FEW {
                     list.push((name.clone(), value));
                 } else {
-                    let mut map: HashMap<_, _> = std::mem::take(list).into_iter().collect();
+                    let mut map: FxHashMap<_, _> = std::mem::take(list).into_iter().collect();
                     map.insert(name.clone(), value);
                     *bindings = Bindings::Many(map);
                 }
@@ -293,19 +303,19 @@ enum Discarded {
 /// Drops a value with a loop in place of recursion: what a dying pair, closure or scope holds is
 /// put on a list, and the outermost call works the list off.
 pub(super) fn discard(value: Value) {
-    if !matches!(
-        value,
-        Value::Pair(_)
-            | Value::Vector(_)
-            | Value::Closure(_)
-            | Value::Macro(_)
-            | Value::Promise(_)
-            | Value::Environment(_)
-            | Value::Continuation(_)
-    ) {
-        return;
+    // What others hold as well is not freed yet.
+    let is_last = match &value {
+        Value::Pair(pair) => Rc::strong_count(pair) == 1,
+        Value::Vector(items) => Rc::strong_count(items) == 1,
+        Value::Closure(closure) | Value::Macro(closure) => Rc::strong_count(closure) == 1,
+        Value::Promise(promise) => Rc::strong_count(promise) == 1,
+        Value::Environment(environment) => Rc::strong_count(environment) == 1,
+        Value::Continuation(continuation) => Rc::strong_count(continuation) == 1,
+        _ => false,
+    };
+    if is_last {
+        free(Discarded::Value(value));
     }
-    free(Discarded::Value(value));
 }
 
 /// As [`discard`], for what a continuation holds.

@@ -54,9 +54,8 @@ fn read<H: Host>(machine: &mut Machine<H>, call: Call<'_>) -> Outcome {
     let Some(source) = machine.sources.get(port.source) else { return done(Value::EndOfFile) };
     let length = super::super::super::source::offset(source.text.len());
     let start = port.position.get();
-    let form = read_form(port.source, source, start, &mut machine.symbols).map_err(|ReadError { kind, span }| {
-        Error { kind: ErrorKind::Syntax, ..Error::new(kind.to_string(), Some(span)) }
-    })?;
+    let form = read_form(port.source, source, start, &mut machine.symbols)
+        .map_err(|ReadError { kind, span }| Error::of_kind(ErrorKind::Syntax, kind.to_string(), Some(span)))?;
     port.position.set(form.as_ref().map_or(length, |form| form.next));
     let passed = port.position.get().saturating_sub(start);
     machine.spend(u64::from(passed / 16), call.at)?;
