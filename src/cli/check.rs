@@ -5,7 +5,6 @@ use clap::Args;
 use super::input::{self, Loaded, SourceOptions};
 use super::output::{Console, Format};
 use super::status::{Failure, Status};
-use crate::policy::passes::Passes;
 use crate::sbpl::Diagnostic;
 
 /// Read, evaluate and compile profiles, and write nothing
@@ -90,8 +89,12 @@ fn one(options: &Options, name: &str, bytes: Vec<u8>, console: &Console) -> (Opt
         )),
         Loaded::Blob(_, decoded) => Ok((Count { number: decoded.graph.reachable().len(), what: "node" }, Vec::new())),
         Loaded::Source(evaluated) => {
-            input::compile(name, &evaluated, Passes::default())?;
-            Ok((Count { number: evaluated.rules.list.len(), what: "rule" }, evaluated.notes))
+            let mut notes = evaluated.notes.clone();
+            if let Some(note) = input::check(name, &evaluated)? {
+                console.diagnostic(&note);
+                notes.push(note);
+            }
+            Ok((Count { number: evaluated.rules.list.len(), what: "rule" }, notes))
         }
     });
     match outcome {
