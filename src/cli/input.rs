@@ -29,11 +29,19 @@ impl ReleaseOption {
     /// # Errors
     /// Where there is none of this name.
     pub fn get(&self) -> Result<&'static Release, Failure> {
-        Release::named(&self.release).map_err(|error| match error {
-            VocabularyError::UnknownRelease { .. } => Failure::Usage(error.to_string()),
-            VocabularyError::Broken { .. } => Failure::Internal(error.to_string()),
-        })
+        release(&self.release)
     }
+}
+
+/// The release of this name.
+///
+/// # Errors
+/// Where there is none of this name.
+pub fn release(name: &str) -> Result<&'static Release, Failure> {
+    Release::named(name).map_err(|error| match error {
+        VocabularyError::UnknownRelease { .. } => Failure::Usage(error.to_string()),
+        VocabularyError::Broken { .. } => Failure::Internal(error.to_string()),
+    })
 }
 
 /// How source is evaluated; spelled as in `sandbox-exec`.
