@@ -81,3 +81,66 @@ fn layout(layout: &Layout) -> Result<(), String> {
     let uncounted = layout.tables.iter().find(|table| !layout.fields.iter().any(|field| field.name == **table));
     uncounted.map_or(Ok(()), |table| Err(format!("no header field counts the table '{table}'")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{GRAMMAR_FILES, Release};
+
+    /// What is wrong with the text of a release in which `from` became `to`.
+    fn broken(release: &str, from: &str, to: &str) -> String {
+        let file = format!("{release}.json");
+        let text = GRAMMAR_FILES.iter().find(|(name, _)| *name == file).map_or("", |(_, text)| *text);
+        assert!(text.contains(from), "the test's own text is stale: {from}");
+        Release::parse(&text.replacen(from, to, 1)).err().unwrap_or_default()
+    }
+
+    #[test]
+    fn names_that_stand_for_two_things_are_found() {
+        let twice = [
+            (r#"{"name": "xattr", "#, r#"{"name": "signal", "#),
+            (r#""name": "grant""#, r#""name": "errno""#),
+            (r#""names": ["ipc-posix-shm-read-metadata""#, r#""names": ["subpath""#),
+            (r#"{"name": "file-fsctl", "#, r#"{"name": "literal", "#),
+            (r#"{"name": "file-fsctl", "#, r#"{"name": "signal", "#),
+            (r#", "shadows": true"#, ""),
+        ];
+        for (from, to) in twice {
+            assert!(broken("macos-14.4", from, to).contains("twice"), "{to}");
+        }
+    }
+
+    #[test]
+    fn versions_and_prerequisites_that_are_not_there_are_found() {
+        assert!(broken("macos-10.15", r#""versions": [1]}"#, r#""versions": [2]}"#).contains("version 2"));
+        assert!(
+            broken("macos-14.4", r#""prerequisite": "%entitlement-load""#, r#""prerequisite": "%load""#)
+                .contains("unknown filter '%load'")
+        );
+    }
+
+    #[test]
+    fn a_layout_with_a_gap_and_a_slot_behind_message_filters_are_found() {
+        assert!(broken("ios-17", r#""offset": 2, "#, r#""offset": 3, "#).contains("where the one before it ends"));
+        assert!(broken("ios-17", r#""header_length": 14"#, r#""header_length": 16"#).contains("as long as"));
+        assert!(broken("ios-17", r#""tables": ["regexes""#, r#""tables": ["messages""#).contains("'messages'"));
+        assert!(
+            broken("macos-14.4", r#""name": "file-lock", "#, r#""name": "file-lock", "message_filter": true, "#)
+                .contains("behind those of message filters")
+        );
+        assert!(
+            broken("macos-10.15", r#""data_volume": "/System/Volumes/Data", "#, "").contains("without a data volume")
+        );
+    }
+
+    #[test]
+    fn what_is_inferred_names_keys_of_its_file() {
+        for (file, text) in GRAMMAR_FILES {
+            let value: serde_json::Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{file}: {error}"));
+            let entries = value["inferred"].as_array().cloned().unwrap_or_default();
+            for key in entries.iter().filter_map(|entry| entry["key"].as_str()) {
+                let head = key.split('.').next().unwrap_or_default();
+                assert!(value.get(head).is_some(), "{file}: {key}");
+            }
+        }
+    }
+}
