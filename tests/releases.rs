@@ -132,6 +132,32 @@ fn filter_numbers_drift_as_the_tables_say() {
 #[test]
 fn operations_come_and_go_as_the_sources_say() {
     let has = |name: &str, operation: &str| release(name).operation(operation).is_some();
+    // LANGUAGE.md §6.2, end: every difference of the older releases.
+    let names = |name: &str| release(name).operations().iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>();
+    let minus = |a: &str, b: &str| {
+        let without = names(b);
+        names(a).into_iter().filter(|name| !without.contains(name)).collect::<std::collections::BTreeSet<_>>()
+    };
+    let same = |found: std::collections::BTreeSet<&str>, expected: &[&str]| {
+        assert_eq!(found, expected.iter().copied().collect());
+    };
+    let in_10_13 = [
+        "dynamic-code-generation",
+        "file-test-existence",
+        "file-write-finderinfo",
+        "fs-rename",
+        "managed-preference-read",
+        "socket-ioctl",
+        "system-automount",
+    ];
+    same(minus("macos-10.13", "macos-10.12"), &in_10_13);
+    same(minus("macos-10.12", "macos-10.13"), &[]);
+    let in_10_14 = ["darwin-notification-post", "file-clone", "opendirectory-user-modify", "storage-class-map"];
+    same(minus("macos-10.14", "macos-10.13"), &in_10_14);
+    same(minus("macos-10.13", "macos-10.14"), &[]);
+    same(minus("macos-10.15", "macos-10.14"), &["syscall-unix"]);
+    let gone = ["ipc-posix-shm-read*", "ipc-posix-shm-read-metadata", "mach-per-user-lookup", "system-chud"];
+    same(minus("macos-10.14", "macos-10.15"), &gone);
     // LANGUAGE.md §6.3.
     assert!(has("macos-10.15", "iokit-open") && !has("macos-14.4", "iokit-open"));
     assert!(has("macos-10.15", "load-unsigned-code") && !has("macos-14.4", "load-unsigned-code"));
@@ -153,7 +179,6 @@ fn operations_come_and_go_as_the_sources_say() {
     }
     // FORMAT.md §6: equal lists.
     for (a, b) in [("ios-13", "macos-10.15"), ("ios-17", "macos-14.4"), ("ios-18", "macos-15.2")] {
-        let names = |name: &str| release(name).operations().iter().map(|entry| entry.name.clone()).collect::<Vec<_>>();
         assert_eq!(names(a), names(b), "{a} and {b}");
     }
 }
