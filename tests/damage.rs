@@ -159,7 +159,7 @@ fn damaged_blobs_of_apples_compiler_do_no_harm() {
 
 /// A graph of one test per node, each with this argument; where none holds, deny.
 fn chain_of(count: usize, filter: &str, argument: &Argument) -> Graph {
-    let slots = release().layout().operation_slots;
+    let slots = release().operation_slots();
     let mut nodes = vec![
         Node::Terminal(Terminal { flags: Terminal::DENY, modifiers: Vec::new() }),
         Node::Terminal(Terminal { flags: 0, modifiers: Vec::new() }),

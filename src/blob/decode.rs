@@ -78,12 +78,12 @@ pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobEr
     let states = decoder.names("states")?;
     let mut flags = header.field("flags");
     if header.field("policies") != 0 {
-        flags &= !release.layout().message_filter_flag;
+        flags &= !header.message_filter_flag;
     }
     let graph = Graph { release, flags, entries, nodes, variables, states };
     let objects: Vec<PoolObject> =
         decoder.objects.into_iter().map(|(start, (end, kind))| PoolObject { range: start..end, kind }).collect();
-    let sections = header.sections(release, bytes.len());
+    let sections = header.sections(bytes.len());
     let mut leftover = unaccounted(bytes, header.nodes.end, &objects)?;
     leftover.extend(unreached(&graph, &header));
     Ok(Decoded { graph, header, sections, objects, leftover })

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use super::layout::NODE;
 use super::{automaton, program};
 use crate::policy::graph::{Argument, Graph, Modifier, ModifierArgument, Node, NodeId, Terminal, Test};
+use crate::vocabulary::{Layout, UnknownFormat};
 
 /// Why a graph has no blob. Nothing has been written then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,6 +30,9 @@ pub enum EncodeError {
         /// What is wrong.
         reason: String,
     },
+    /// The release has no binary format yet.
+    #[error(transparent)]
+    UnknownFormat(#[from] UnknownFormat),
     /// The graph is damaged: a link leads nowhere, or an operation has no entry.
     #[error("the policy graph is damaged: {0}")]
     Damaged(String),
@@ -39,20 +43,17 @@ pub enum EncodeError {
 /// # Errors
 /// [`EncodeError`] where it does not fit the format.
 pub fn encode(graph: &Graph) -> Result<Vec<u8>, EncodeError> {
-    let layout = graph.release.layout();
-    if graph.entries.len() != layout.operation_slots {
-        return Err(EncodeError::Damaged(format!(
-            "{} entries for {} operations",
-            graph.entries.len(),
-            layout.operation_slots
-        )));
+    let layout = graph.release.layout()?;
+    let slots = graph.release.operation_slots();
+    if graph.entries.len() != slots {
+        return Err(EncodeError::Damaged(format!("{} entries for {slots} operations", graph.entries.len())));
     }
     let mut encoder = Encoder::new(graph);
     encoder.place_modifier_lists()?;
     for entry in &graph.entries {
         encoder.emit(*entry)?;
     }
-    encoder.finish()
+    encoder.finish(layout)
 }
 
 /// What is left to do, innermost last.
@@ -198,8 +199,7 @@ impl<'g> Encoder<'g> {
         self.pool.intern(&object)
     }
 
-    fn finish(mut self) -> Result<Vec<u8>, EncodeError> {
-        let layout = self.graph.release.layout();
+    fn finish(mut self, layout: &Layout) -> Result<Vec<u8>, EncodeError> {
         let count = self.written.len();
         let index = |encoder: &Self, id: NodeId| -> Result<u16, EncodeError> {
             let position = encoder.position.get(id.index()).copied().flatten();

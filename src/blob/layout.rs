@@ -27,6 +27,10 @@ pub struct Header {
     pub tables: Vec<(String, Vec<u16>)>,
     /// Node index of each operation.
     pub operations: Vec<u16>,
+    /// Bytes before the first table.
+    pub length: usize,
+    /// Bit of the flags that marks message filters.
+    pub message_filter_flag: u16,
     /// Where the tables end and padding begins.
     pub padding: Range<usize>,
     /// The node array.
@@ -39,7 +43,8 @@ impl Header {
     /// # Errors
     /// The first field that does not fit, with its offset.
     pub fn read(bytes: &[u8], release: &Release) -> Result<Self, BlobError> {
-        let layout = release.layout();
+        let layout = release.layout()?;
+        let slots = release.operation_slots();
         slice(bytes, "header", 0, layout.header_length)?;
         let mut fields = Vec::with_capacity(layout.fields.len());
         for field in &layout.fields {
@@ -49,7 +54,15 @@ impl Header {
             };
             fields.push((field.name.clone(), value));
         }
-        let mut header = Self { fields, tables: Vec::new(), operations: Vec::new(), padding: 0..0, nodes: 0..0 };
+        let mut header = Self {
+            fields,
+            tables: Vec::new(),
+            operations: Vec::new(),
+            length: layout.header_length,
+            message_filter_flag: layout.message_filter_flag,
+            padding: 0..0,
+            nodes: 0..0,
+        };
         let place = |name: &str| layout.fields.iter().find(|field| field.name == name).map_or(0, |field| field.offset);
         if header.field("flags") & layout.collection_flag != 0 {
             return Err(BlobError::bad(
@@ -58,13 +71,8 @@ impl Header {
                 "this is a collection of profiles; only single profiles can be read so far",
             ));
         }
-        if usize::from(header.field("operations")) != layout.operation_slots {
-            let reason = format!(
-                "{} operations, but {} has {}",
-                header.field("operations"),
-                release.name(),
-                layout.operation_slots
-            );
+        if usize::from(header.field("operations")) != slots {
+            let reason = format!("{} operations, but {} has {slots}", header.field("operations"), release.name());
             return Err(BlobError::bad("operations", place("operations"), reason));
         }
         for name in ["reserved", "profiles"] {
@@ -86,7 +94,7 @@ impl Header {
             let entries = table(name, usize::from(header.field(name)))?;
             header.tables.push((name.clone(), entries));
         }
-        header.operations = table("operation", layout.operation_slots)?;
+        header.operations = table("operation", slots)?;
         let start = offset.next_multiple_of(layout.alignment);
         header.padding = offset..start;
         let padding = slice(bytes, "padding before the nodes", offset, start - offset)?;
@@ -113,8 +121,8 @@ impl Header {
 
     /// All sections of a blob of this length, in order; together they are the whole blob.
     #[must_use]
-    pub fn sections(&self, release: &Release, length: usize) -> Vec<Section> {
-        let start = release.layout().header_length;
+    pub fn sections(&self, length: usize) -> Vec<Section> {
+        let start = self.length;
         let tables: usize = self.tables.iter().map(|(_, entries)| 2 * entries.len()).sum();
         let operations = start + tables;
         let mut sections = vec![Section { name: "header", range: 0..start }];

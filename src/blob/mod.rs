@@ -24,6 +24,8 @@ pub use decode::{Decoded, Leftover, PoolObject, decode};
 pub use encode::{EncodeError, encode};
 pub use layout::{Header, Section};
 
+use crate::vocabulary::UnknownFormat;
+
 /// Why bytes are no blob.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BlobError {
@@ -39,6 +41,9 @@ pub enum BlobError {
         /// How many there are from there.
         available: usize,
     },
+    /// The release has no binary format yet.
+    #[error(transparent)]
+    UnknownFormat(#[from] UnknownFormat),
     /// A field has a value that makes no sense.
     #[error("{field} at offset {offset}: {reason}")]
     Bad {

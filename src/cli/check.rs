@@ -6,7 +6,6 @@ use super::input::{self, Loaded, SourceOptions};
 use super::output::Console;
 use super::sarif;
 use super::status::{Failure, Status};
-use crate::policy::passes::Passes;
 use crate::sbpl::{self, Diagnostic};
 
 /// Read, evaluate and compile profiles, and write nothing
@@ -116,8 +115,12 @@ fn one(options: &Options, name: &str, bytes: Vec<u8>, console: &Console) -> (Opt
                 Ok((Count { number: decoded.graph.reachable().len(), what: "node" }, Vec::new()))
             }
             Loaded::Source(evaluated) => {
-                input::compile(name, &evaluated, Passes::default())?;
-                Ok((Count { number: evaluated.rules.list.len(), what: "rule" }, evaluated.notes))
+                let mut notes = evaluated.notes.clone();
+                if let Some(note) = input::check(name, &evaluated)? {
+                    console.quiet(quiet).diagnostic(&note);
+                    notes.push(note);
+                }
+                Ok((Count { number: evaluated.rules.list.len(), what: "rule" }, notes))
             }
         });
     let failure = match outcome {

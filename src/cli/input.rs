@@ -8,11 +8,11 @@ use clap::Args;
 
 use super::output::Console;
 use super::status::Failure;
-use crate::blob::{self, Decoded};
+use crate::blob::{self, Decoded, EncodeError};
 use crate::policy::graph::Graph;
 use crate::policy::passes::{BuildError, Passes, build};
 use crate::runtime::policy::Policy;
-use crate::sbpl::{self, Budget, Evaluated};
+use crate::sbpl::{self, Budget, Diagnostic, Evaluated};
 use crate::vocabulary::{DEFAULT_RELEASE, Release, VocabularyError};
 
 /// `--release`.
@@ -29,11 +29,19 @@ impl ReleaseOption {
     /// # Errors
     /// Where there is none of this name.
     pub fn get(&self) -> Result<&'static Release, Failure> {
-        Release::named(&self.release).map_err(|error| match error {
-            VocabularyError::UnknownRelease { .. } => Failure::Usage(error.to_string()),
-            VocabularyError::Broken { .. } => Failure::Internal(error.to_string()),
-        })
+        release(&self.release)
     }
+}
+
+/// The release of this name.
+///
+/// # Errors
+/// Where there is none of this name.
+pub fn release(name: &str) -> Result<&'static Release, Failure> {
+    Release::named(name).map_err(|error| match error {
+        VocabularyError::UnknownRelease { .. } => Failure::Usage(error.to_string()),
+        VocabularyError::Broken { .. } => Failure::Internal(error.to_string()),
+    })
 }
 
 /// How source is evaluated; spelled as in `sandbox-exec`.
@@ -193,6 +201,23 @@ pub fn compile(name: &str, evaluated: &Evaluated, passes: Passes) -> Result<(Vec
     let graph = build(&evaluated.rules, passes).map_err(|error| build_failure(name, error))?;
     let bytes = blob::encode(&graph).map_err(|error| Failure::bad(name, error))?;
     Ok((bytes, graph))
+}
+
+/// Whether an evaluated source can be compiled: its blob is made, where the release has a format,
+/// and its graph in any case. What is left out is said.
+///
+/// # Errors
+/// As [`compile`].
+pub fn check(name: &str, evaluated: &Evaluated) -> Result<Option<Diagnostic>, Failure> {
+    let graph = build(&evaluated.rules, Passes::default()).map_err(|error| build_failure(name, error))?;
+    match blob::encode(&graph) {
+        Ok(_) => Ok(None),
+        Err(EncodeError::UnknownFormat(error)) => {
+            let message = format!("not encoded: the binary format of {} is not known to sbtool yet", error.release);
+            Ok(Some(Diagnostic::note("not-encoded", message, name)))
+        }
+        Err(error) => Err(Failure::bad(name, error)),
+    }
 }
 
 /// An error of the builder, under the name of the rule at fault where it has one.

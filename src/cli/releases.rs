@@ -1,4 +1,5 @@
-//! `releases`: what releases are known?
+//! In: nothing. Out: which releases are known, whether sbtool can write their blobs, and what is
+//! inferred about them. Never: what they know; that is `vocabulary`.
 
 use clap::Args;
 
@@ -6,7 +7,7 @@ use super::output::{Console, Format, table};
 use super::status::{Failure, Status};
 use crate::vocabulary::{DEFAULT_RELEASE, Release, release_names};
 
-/// List the releases whose vocabulary and format are known
+/// List the releases whose vocabulary is known, and whether their binary format is
 #[derive(Args)]
 pub struct Options {
     /// How to print the result
@@ -31,6 +32,12 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
                         "operations": release.operations().len(),
                         "filters": release.filters().len(),
                         "modifiers": release.modifiers().len(),
+                        "versions": release.versions(),
+                        "binary_format": release.layout().is_ok(),
+                        "inferred": release.inferred().iter().map(|entry| serde_json::json!({
+                            "key": entry.key,
+                            "from": entry.from,
+                        })).collect::<Vec<_>>(),
                         "default": is_default(release),
                     })
                 })
@@ -46,12 +53,20 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
                         release.title().to_owned(),
                         release.operations().len().to_string(),
                         release.filters().len().to_string(),
+                        if release.layout().is_ok() { "yes" } else { "no" }.to_owned(),
+                        general(release).join(", "),
                         if is_default(release) { "default".to_owned() } else { String::new() },
                     ]
                 })
                 .collect();
-            console.print(table(&["name", "system", "operations", "filters", ""], rows))?;
+            console.print(table(&["name", "system", "operations", "filters", "blobs", "inferred", ""], rows))?;
         }
     }
     Ok(Status::Holds)
+}
+
+/// What is inferred and is part of no list of `vocabulary`.
+fn general(release: &Release) -> Vec<&str> {
+    let listed = |key: &str| ["operation", "filter", "modifier"].iter().any(|stem| key.contains(stem));
+    release.inferred().iter().map(|entry| entry.key.as_str()).filter(|key| !listed(key)).collect()
 }

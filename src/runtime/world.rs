@@ -38,7 +38,8 @@ impl World {
     #[must_use]
     pub fn of(release: &Release) -> Self {
         let paths = release.paths();
-        let shown = |path: &String| (format!("{}{path}", paths.data_volume), path.clone());
+        let volume = paths.data_volume.as_deref().unwrap_or_default();
+        let shown = |path: &String| (format!("{volume}{path}"), path.clone());
         Self { symlinks: paths.symlinks.clone(), firmlinks: paths.firmlinks.iter().map(shown).collect() }
     }
 

@@ -109,7 +109,12 @@ fn debug(machine: &mut SbplMachine, form: &Rc<Pair>, _: &Rc<Environment>, at: Op
     if machine.host.version == Some(1) {
         return Ok(Step::Return(Value::Nil));
     }
-    Err(Error::unbound("debug", form.car_span.or(at)))
+    unbound("debug", form, at)
+}
+
+/// A form that is not there in this version or release is a name like any other.
+fn unbound(name: &str, form: &Pair, at: Option<Span>) -> Outcome {
+    Err(Error::unbound(name, form.car_span.or(at)))
 }
 
 /// `(define-once …)`: `define` where the name means nothing yet (LANGUAGE.md §4.3, inferred).
@@ -312,6 +317,10 @@ fn message_filter(
             let rules = machine.host.collectors.pop().map(|collector| collector.rules).unwrap_or_default();
             Ok(Step::Return(Object::MessageFilter(Arc::new(rules)).value()))
         }
+    }
+    // A release without the modifier has nothing for this to make (LANGUAGE.md §4.7).
+    if machine.host.release.modifier_named("message-filter").is_none() {
+        return unbound("apply-message-filter", form, at);
     }
     machine.push_host_frame(Rc::new(Collected));
     machine.host.open_collector();

@@ -279,6 +279,17 @@ fn shorthand_test(release: &Release, place: usize) -> Option<Test> {
     Some(Test { filter: filter.id, argument })
 }
 
+/// What a shorthand stands for, as SBPL.
+pub(super) fn shorthand_meaning(release: &Release, name: &str) -> Option<String> {
+    let place = SHORTHANDS.iter().position(|(known, ..)| *known == name)?;
+    shorthand_test(release, place)?;
+    let (_, filter, asked) = SHORTHANDS.get(place)?;
+    Some(match asked {
+        Asked::Named(value) => format!("({filter} {value})"),
+        Asked::Text(text) => format!("({filter} \"{}\")", String::from_utf8_lossy(text)),
+    })
+}
+
 /// A call of a shorthand.
 pub(super) fn call_shorthand(machine: &mut SbplMachine, place: usize, arguments: &[Value], at: At) -> Outcome {
     let name = SHORTHANDS.get(place).map_or("", |(name, ..)| name);

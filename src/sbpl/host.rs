@@ -98,8 +98,13 @@ impl Host for Sbpl {
     }
 
     fn has_syntax(&self, name: &str) -> bool {
-        // A macro of version 1 (LANGUAGE.md §4.3).
-        name != "debug" || self.version == Some(1)
+        match name {
+            // A macro of version 1 (LANGUAGE.md §4.3).
+            "debug" => self.version == Some(1),
+            // Without the modifier there is nothing for it to make (LANGUAGE.md §4.7).
+            "apply-message-filter" => self.release.modifier_named("message-filter").is_some(),
+            _ => true,
+        }
     }
 
     fn syntax() -> &'static [(&'static str, Syntax<Self>)] {

@@ -1,10 +1,13 @@
 //! In: an error that ended an evaluation. Out: its [`Diagnostic`], with the trail and, for an
-//! unbound name, what may have been meant. Never: rendering.
+//! unbound name, what may have been meant: a name of another version, of another release, or one
+//! that is spelled almost like it. Never: rendering.
 
 use super::diagnostics::{Diagnostic, place};
+use super::filters;
 use super::scheme::{Error, ErrorKind};
 use super::state::{Sbpl, SbplMachine};
 use crate::policy::rules::Via;
+use crate::vocabulary::{Release, release_names};
 
 /// The diagnostic of an error that ended an evaluation.
 pub(super) fn of_error(machine: &mut SbplMachine, error: &Error) -> Diagnostic {
@@ -33,16 +36,84 @@ pub(super) fn of_error(machine: &mut SbplMachine, error: &Error) -> Diagnostic {
     diagnostic
 }
 
-/// The known name that is closest to an unbound one, if one is close.
+/// What may have been meant by an unbound name.
 fn suggestion(machine: &SbplMachine, name: &str) -> Option<String> {
     let release = machine.host.release;
     if name.starts_with('\u{feff}') {
         return Some("the text starts with a byte order mark; save it without one".to_owned());
     }
-    let starred = format!("{name}*");
-    if release.operation(&starred).is_some() {
-        return Some(format!("the operation is called '{starred}'"));
+    let starred = || {
+        let starred = format!("{name}*");
+        release.operation(&starred).map(|_| format!("the operation is called '{starred}'"))
+    };
+    let here = in_other_version(release, name).or_else(starred);
+    // A function that is here in another version is in other releases the same alias.
+    let elsewhere = if release.function(name).is_none() { in_other_release(release, name) } else { None };
+    match (here, elsewhere) {
+        (Some(here), Some(elsewhere)) => Some(format!("{here}; '{name}' is {elsewhere}")),
+        (Some(here), None) => Some(here),
+        (None, Some(elsewhere)) => Some(format!("'{name}' is {elsewhere}")),
+        (None, None) => closest(release, name),
     }
+}
+
+/// What the name stands for in another version of SBPL (LANGUAGE.md §4.6).
+fn in_other_version(release: &Release, name: &str) -> Option<String> {
+    let named = |versions: &[u8], meaning: String| {
+        let version = versions.first()?;
+        Some(format!("'{name}' is a version {version} name of {meaning}"))
+    };
+    if let Some(alias) = release.operation_aliases().iter().find(|alias| alias.name == name) {
+        return named(&alias.versions, format!("'{}'", alias.operation));
+    }
+    if let Some((filter, function)) = release.function(name) {
+        let meaning = release.preferred_function(filter.id, function.matching).unwrap_or(&filter.name);
+        return named(&function.versions, format!("'{meaning}'"));
+    }
+    for modifier in release.modifiers() {
+        if let Some(alias) = modifier.aliases.iter().find(|alias| alias.name == name) {
+            return named(&alias.versions, format!("'{}'", modifier.name));
+        }
+    }
+    if let Some(entry) = release.deprecated_modifiers().iter().find(|entry| entry.name == name) {
+        return named(&entry.versions, "a modifier that does nothing any more".to_owned());
+    }
+    let gone = release.no_op_operations();
+    if gone.names.iter().any(|known| known == name) {
+        return named(&gone.versions, "an operation that is gone".to_owned());
+    }
+    named(&[1], filters::shorthand_meaning(release, name)?)
+}
+
+/// Which release knows the name, and as what: the nearest one in the list, of the same platform
+/// where one of those does. Reads every grammar file, which only an error may cost.
+fn in_other_release(release: &Release, name: &str) -> Option<String> {
+    let releases: Vec<&Release> = release_names().into_iter().filter_map(|name| Release::named(name).ok()).collect();
+    let own = releases.iter().position(|other| other.name() == release.name())?;
+    let knows = |other: &Release| {
+        if other.operation(name).is_some() {
+            Some("an operation")
+        } else if other.function(name).is_some() {
+            Some("a filter")
+        } else if other.modifier_named(name).is_some() {
+            Some("a modifier")
+        } else if other.constant(name).is_some() {
+            Some("a constant")
+        } else {
+            None
+        }
+    };
+    releases
+        .iter()
+        .enumerate()
+        .filter(|(place, _)| *place != own)
+        .filter_map(|(place, other)| Some((place, other, knows(other)?)))
+        .min_by_key(|(place, other, _)| (other.target_platform() != release.target_platform(), place.abs_diff(own)))
+        .map(|(_, other, kind)| format!("{kind} of {}", other.name()))
+}
+
+/// The known name that is closest to an unbound one, if one is close.
+fn closest(release: &Release, name: &str) -> Option<String> {
     let operations = release.operations().iter().map(|operation| operation.name.as_str());
     let functions =
         release.filters().iter().flat_map(|filter| filter.functions.iter().map(|function| function.name.as_str()));

@@ -15,7 +15,10 @@ pub(super) struct ReleaseData {
     pub versions: Vec<u8>,
     pub folds_paths: bool,
     pub target_platform: String,
-    pub layout: Layout,
+    #[serde(default)]
+    pub layout: Option<Layout>,
+    #[serde(default)]
+    pub inferred: Vec<Inferred>,
     pub implicit: Vec<ImplicitRule>,
     pub operations: Vec<Operation>,
     pub operation_aliases: Vec<OperationAlias>,
@@ -26,7 +29,17 @@ pub(super) struct ReleaseData {
     pub paths: Paths,
 }
 
-/// Header fields, table order and slot count of a compiled blob (FORMAT.md §1.5).
+/// A part of a grammar file that no source confirms for this release.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inferred {
+    /// The key in the file; `filters.contrary` for one key of every filter.
+    pub key: String,
+    /// Where the value comes from: another release, or what it was told from.
+    pub from: String,
+}
+
+/// Header fields and table order of a compiled blob (FORMAT.md §1.5).
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Layout {
@@ -38,8 +51,6 @@ pub struct Layout {
     pub tables: Vec<String>,
     /// Node array and pool objects start on multiples of this many bytes.
     pub alignment: usize,
-    /// Entries of the operation table.
-    pub operation_slots: usize,
     /// Bit of the first header word that marks a collection.
     pub collection_flag: u16,
     /// Bit of the first header word that marks message filters.
@@ -82,6 +93,12 @@ pub struct Operation {
     /// The parent is told from the name, no table confirms it.
     #[serde(default)]
     pub parent_inferred: bool,
+    /// The name or the number is derived, no table has it.
+    #[serde(default)]
+    pub inferred: bool,
+    /// What it does before any rule names it is taken from another release.
+    #[serde(default)]
+    pub default_inferred: bool,
     /// Set for operations that inherit from nobody (LANGUAGE.md §6.1).
     #[serde(default)]
     pub terminal: Option<TerminalDefault>,
@@ -119,6 +136,9 @@ pub struct NoOpOperations {
     pub names: Vec<String>,
     /// SBPL versions that know them.
     pub versions: Vec<u8>,
+    /// Taken from another release.
+    #[serde(default)]
+    pub inferred: bool,
 }
 
 /// A name with the versions that know it and the profile flag that it sets, if any.
@@ -206,8 +226,14 @@ pub struct Filter {
     pub id: FilterId,
     /// Table name.
     pub name: String,
+    /// The name is a guess: the number was only seen in blobs.
+    #[serde(default)]
+    pub inferred: bool,
     /// What it tests.
     pub kind: FilterKind,
+    /// The kind is told from the name or from the nearest known kind.
+    #[serde(default)]
+    pub kind_inferred: bool,
     /// Compared without regard to ASCII case where the release folds paths.
     #[serde(default)]
     pub folds: bool,
@@ -230,6 +256,9 @@ pub struct Filter {
     pub mask: bool,
     /// SBPL names.
     pub functions: Vec<FilterFunction>,
+    /// The named values are taken from another release.
+    #[serde(default)]
+    pub values_inferred: bool,
     /// Named values; each name is a variable in SBPL.
     #[serde(default)]
     pub values: BTreeMap<String, u16>,
@@ -267,6 +296,9 @@ pub enum ModifierArgumentKind {
 pub struct Modifier {
     /// Number in compiled terminals.
     pub id: ModifierId,
+    /// The number is taken from another release.
+    #[serde(default)]
+    pub inferred: bool,
     /// Name in SBPL.
     pub name: String,
     /// Which action may carry it.
@@ -356,8 +388,9 @@ pub struct ImplicitRule {
 pub struct Paths {
     /// Symlinks and their absolute targets.
     pub symlinks: Vec<(String, String)>,
-    /// Where the data volume is mounted.
-    pub data_volume: String,
+    /// Where the data volume is mounted; nothing before there was one.
+    #[serde(default)]
+    pub data_volume: Option<String>,
     /// Folders that the data volume shows at the root as well.
     pub firmlinks: Vec<String>,
 }

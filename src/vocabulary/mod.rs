@@ -9,11 +9,12 @@ use std::sync::OnceLock;
 
 use serde::Deserialize;
 
+mod check;
 mod data;
 pub use data::{
-    Applies, ArgumentKind, Filter, FilterFunction, FilterKind, HeaderField, ImplicitNode, ImplicitRule, Layout,
-    MatchKind, Modifier, ModifierArgumentKind, NoOpOperations, Operation, OperationAlias, Paths, TerminalDefault,
-    VersionedName,
+    Applies, ArgumentKind, Filter, FilterFunction, FilterKind, HeaderField, ImplicitNode, ImplicitRule, Inferred,
+    Layout, MatchKind, Modifier, ModifierArgumentKind, NoOpOperations, Operation, OperationAlias, Paths,
+    TerminalDefault, VersionedName,
 };
 
 include!(concat!(env!("OUT_DIR"), "/grammar.rs"));
@@ -50,6 +51,7 @@ pub struct ModifierId(pub u8);
 /// What one release of the system knows, as data.
 pub struct Release {
     data: data::ReleaseData,
+    operation_slots: usize,
     operation_names: HashMap<String, OperationId>,
     filter_positions: HashMap<FilterId, usize>,
     filter_names: HashMap<String, FilterId>,
@@ -77,6 +79,16 @@ pub enum VocabularyError {
         /// What is wrong in it.
         reason: String,
     },
+}
+
+/// What needs a binary format is asked of a release whose format sbtool does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the binary format of {release} is not known to sbtool yet; 'check', 'rules' and 'why' work on the text of a profile"
+)]
+pub struct UnknownFormat {
+    /// The release.
+    pub release: String,
 }
 
 impl fmt::Debug for Release {
@@ -112,6 +124,7 @@ impl Release {
     /// duplicates, parents that exist and lead to `default` without a cycle, unique names.
     fn parse(text: &str) -> Result<Self, String> {
         let data: data::ReleaseData = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        check::whole(&data)?;
         let mut operation_names = HashMap::new();
         for (position, operation) in data.operations.iter().enumerate() {
             if usize::from(operation.id) != position {
@@ -141,8 +154,10 @@ impl Release {
                 }
             }
         }
-        if data.layout.operation_slots > data.operations.len() {
-            return Err("more operation slots than operations".to_owned());
+        // A position in the list is an index into compiled tables, which have no slots for these.
+        let operation_slots = data.operations.iter().take_while(|operation| !operation.message_filter).count();
+        if let Some(operation) = data.operations[operation_slots..].iter().find(|operation| !operation.message_filter) {
+            return Err(format!("operation '{}' stands behind those of message filters", operation.name));
         }
         let mut filter_positions = HashMap::new();
         let mut filter_names = HashMap::new();
@@ -202,7 +217,16 @@ impl Release {
                 return Err(format!("an implicit rule names the unknown filter '{}'", rule.filter));
             }
         }
-        Ok(Self { data, operation_names, filter_positions, filter_names, modifier_positions, functions, constants })
+        Ok(Self {
+            data,
+            operation_slots,
+            operation_names,
+            filter_positions,
+            filter_names,
+            modifier_positions,
+            functions,
+            constants,
+        })
     }
 
     /// Name as `--release` takes it.
@@ -236,9 +260,23 @@ impl Release {
     }
 
     /// Container facts of this release.
+    ///
+    /// # Errors
+    /// [`UnknownFormat`] where sbtool has none; its texts can be evaluated all the same.
+    pub fn layout(&self) -> Result<&Layout, UnknownFormat> {
+        self.data.layout.as_ref().ok_or_else(|| UnknownFormat { release: self.data.release.clone() })
+    }
+
+    /// Entries of a compiled operation table: all operations but those of message filters.
     #[must_use]
-    pub fn layout(&self) -> &Layout {
-        &self.data.layout
+    pub fn operation_slots(&self) -> usize {
+        self.operation_slots
+    }
+
+    /// Parts of the grammar that no source confirms for this release.
+    #[must_use]
+    pub fn inferred(&self) -> &[Inferred] {
+        &self.data.inferred
     }
 
     /// Symlinks and firmlinks of such a system.
@@ -391,9 +429,14 @@ mod tests {
         }
     }
 
+    fn text_of(release: &str) -> &'static str {
+        let file = format!("{release}.json");
+        GRAMMAR_FILES.iter().find(|(name, _)| *name == file).map_or("", |(_, text)| *text)
+    }
+
     #[test]
     fn a_gap_a_duplicate_and_a_dangling_parent_are_found() {
-        let text = GRAMMAR_FILES[0].1;
+        let text = text_of(DEFAULT_RELEASE);
         let broken = |from: &str, to: &str| {
             assert!(text.contains(from), "the test's own text is stale: {from}");
             Release::parse(&text.replacen(from, to, 1)).err().unwrap_or_default()

@@ -327,7 +327,7 @@ fn known() -> impl Strategy<Value = Known> {
 /// Requests about the operations that rules are about, now and then about any other; with what is
 /// known in any number of facts, as far as the request takes them.
 pub fn request() -> BoxedStrategy<Request> {
-    let slots = u16::try_from(release().layout().operation_slots).unwrap();
+    let slots = u16::try_from(release().operation_slots()).unwrap();
     let operation = prop_oneof![
         3 => select(OPERATIONS.to_vec()).prop_map(operation),
         2 => select(vec!["file-read*", "file-read-data"]).prop_map(operation),

@@ -135,7 +135,7 @@ pub fn build(rules: &Rules, passes: Passes) -> Result<Graph, BuildError> {
     }
     let mut roots: Vec<Id> = roots.into_iter().map(|root| root.unwrap_or(Id::DENY)).collect();
     implicit::add_own(&mut arena, &implicit, &mut roots)?;
-    roots.truncate(rules.release.layout().operation_slots);
+    roots.truncate(rules.release.operation_slots());
     if passes.sort {
         sort::conjunctions(&mut arena, &roots);
     }
