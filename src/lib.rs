@@ -57,6 +57,7 @@ pub mod blob;
 pub mod cli;
 pub mod pattern;
 pub mod policy;
+pub mod properties;
 pub mod runtime;
 pub mod sbpl;
 mod sbpl_text;

@@ -1,0 +1,4 @@
+//! The property `blob` on any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| sbtool::properties::blob(data));

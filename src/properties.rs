@@ -1,0 +1,85 @@
+//! In: any bytes. Out: nothing; each function panics if a property of sbtool does not hold for them.
+//! For the fuzz targets and the test that runs their seeds. Never: called by anything else.
+
+#![allow(clippy::panic)]
+
+use crate::blob;
+use crate::sbpl::reader::read_form;
+use crate::sbpl::scheme::Symbols;
+use crate::sbpl::source::{SourceId, Sources};
+use crate::sbpl::{self, Budget, Options};
+use crate::vocabulary::{DEFAULT_RELEASE, Release};
+
+fn release() -> &'static Release {
+    Release::named(DEFAULT_RELEASE).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// Any bytes are read to forms, or to one error with a place inside the text; what was read and is
+/// written again reads the same.
+pub fn reader(text: &[u8]) {
+    let mut sources = Sources::default();
+    let id = sources.add("fuzz".to_owned(), text);
+    let mut symbols = Symbols::default();
+    let mut written = Vec::new();
+    let mut position = 0;
+    while let Some(source) = sources.get(id) {
+        match read_form(id, source, position, &mut symbols) {
+            Ok(None) => break,
+            Ok(Some(form)) => {
+                assert!(form.span.start < form.span.end && form.span.end <= form.next && form.next > position);
+                position = form.next;
+                written.push(form.value.written());
+            }
+            Err(error) => {
+                assert!(error.span.source == id && error.span.start as usize <= text.len());
+                return;
+            }
+        }
+    }
+    // Long values are cut short when written, and symbols are shown with what is no UTF-8 replaced.
+    if written.iter().any(|form| form.ends_with("...") || form.contains('\u{fffd}')) {
+        return;
+    }
+    let mut again = Sources::default();
+    let joined = written.join("\n");
+    let id: SourceId = again.add("again".to_owned(), joined.as_bytes());
+    let mut position = 0;
+    for form in written {
+        let Some(source) = again.get(id) else { return };
+        match read_form(id, source, position, &mut symbols) {
+            Ok(Some(read)) => {
+                assert_eq!(read.value.written(), form);
+                position = read.next;
+            }
+            other => panic!("{form} reads as {other:?}"),
+        }
+    }
+}
+
+/// Any bytes evaluate to rules or to one error, within a budget; rules that are written evaluate to
+/// the same rules.
+pub fn evaluator(text: &[u8]) {
+    let mut options = Options::new(release());
+    options.budget = Budget { steps: 50_000, depth: 5_000, bytes: 8 << 20 };
+    // Nothing of this machine is read.
+    options.stand_ins = false;
+    options.parameters = Some(vec![("IMPORT_DIR".to_owned(), "/nonexistent".to_owned())]);
+    let Ok(evaluated) = sbpl::evaluate("fuzz", text, &options) else { return };
+    let written = sbpl::write_rules(&evaluated.rules);
+    options.budget = Budget::default();
+    match sbpl::evaluate("again", written.as_bytes(), &options) {
+        Ok(again) => assert_eq!(again.rules.list, evaluated.rules.list),
+        Err(diagnostic) => panic!("{}\n{written}", diagnostic.render(false)),
+    }
+}
+
+/// Any bytes decode or give an error; what decodes encodes, and encodes the same when it is decoded
+/// again.
+pub fn blob(bytes: &[u8]) {
+    let Ok(decoded) = blob::decode(bytes, release()) else { return };
+    let Ok(encoded) = blob::encode(&decoded.graph) else { return };
+    match blob::decode(&encoded, release()) {
+        Ok(again) => assert_eq!(blob::encode(&again.graph).ok().as_ref(), Some(&encoded)),
+        Err(error) => panic!("{error}"),
+    }
+}
