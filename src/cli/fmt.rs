@@ -73,7 +73,9 @@ fn one(options: &Options, file: &str, console: &Console) -> Result<bool, Failure
     } else if file == "-" {
         console.print(after)?;
     } else if changed {
-        output::write_file(Path::new(file), &after)?;
+        // Behind a symlink the file itself is rewritten.
+        let path = Path::new(file).canonicalize().unwrap_or_else(|_| file.into());
+        output::write_file(&path, &after)?;
     }
     Ok(changed)
 }

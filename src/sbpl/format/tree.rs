@@ -246,9 +246,10 @@ impl<'a> Tree<'a> {
         let style = self.style(node);
         let count = self.forms(node).count();
         let only_forms = count == node.items.len();
-        // One argument stands with its function, however long it is.
+        // One argument stands with its function, however long it is: `(regex (f "…"))`.
         let small = count < 2 || (count == 2 && style.indent == 2);
-        let whole = |form: &Node| form.fixed && (!form.list || style.is_call());
+        let atoms = |node: &Node| self.forms(node).all(|(form, _)| !form.list);
+        let whole = |form: &Node| !form.list || (style.is_call() && form.fixed && atoms(form));
         node.fixed = only_forms && small && self.forms(node).all(|(form, _)| whole(form));
         let broken = style.keeps_breaks
             && !node.fixed
