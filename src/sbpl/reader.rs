@@ -1,5 +1,5 @@
 //! In: bytes of a profile. Out: one form after the other as Scheme values whose pairs know the
-//! byte range they came from (LANGUAGE.md §1); or its [`Lexeme`]s with the comments among them, for
+//! byte range they came from (LANGUAGE.md §1); or its lexemes with the comments among them, for
 //! those who keep a layout. Never: evaluation. Nesting is held on a heap stack, so no input can
 //! overflow the machine's own.
 
