@@ -37,7 +37,9 @@ pub fn reader(text: &[u8]) {
         }
     }
     // Long values are cut short when written, and symbols are shown with what is no UTF-8 replaced.
-    if written.iter().any(|form| form.ends_with("...") || form.contains('\u{fffd}')) {
+    // A symbol of one dot has no notation but by what stands behind it: `.(`.
+    let lone_dot = text.windows(2).any(|pair| matches!(pair, [b'.', b'(' | b')' | b';']));
+    if lone_dot || written.iter().any(|form| form.ends_with("...") || form.contains('\u{fffd}')) {
         return;
     }
     let mut again = Sources::default();

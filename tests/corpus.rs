@@ -1,10 +1,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 //! In: the profiles of other people in the corpus. Out: which evaluate, and why the others do not;
-//! the number is pinned. Never: files that have to be there; without the corpus it is skipped.
+//! the number is pinned. What `rules` writes is the same rules and text again; what `fmt` writes has
+//! the same forms and rules. Never: files that have to be there; without the corpus it is skipped.
 
 use std::path::{Path, PathBuf};
 
 use sbtool::policy::passes::{Passes, build};
+use sbtool::sbpl::reader::read_form;
+use sbtool::sbpl::scheme::Symbols;
+use sbtool::sbpl::source::Sources;
 use sbtool::sbpl::{self, Options};
 use sbtool::vocabulary::Release;
 
@@ -76,27 +80,71 @@ fn profiles(folder: &Path) -> Vec<String> {
     index.lines().skip(1).map(|line| line.split('\t').nth(column).unwrap().to_owned()).collect()
 }
 
+/// How a profile of the corpus is evaluated.
+fn options(path: &Path) -> Options {
+    let mut options = Options::new(Release::named("macos-14.4").unwrap());
+    options.parameters =
+        Some(PARAMETERS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect());
+    options.import_directories = vec![path.parent().unwrap().to_owned()];
+    options
+}
+
+/// The forms of a text as the reader writes them.
+fn forms(text: &[u8]) -> Vec<String> {
+    let mut sources = Sources::default();
+    let id = sources.add("t".to_owned(), text);
+    let mut symbols = Symbols::default();
+    let (mut position, mut out) = (0, Vec::new());
+    while let Some(form) = read_form(id, sources.get(id).unwrap(), position, &mut symbols).unwrap() {
+        position = form.next;
+        out.push(form.value.written());
+    }
+    out
+}
+
+#[test]
+fn formatting_changes_no_program() {
+    let Some(folder) = corpus() else { return };
+    for name in &profiles(&folder) {
+        let path = folder.join(name);
+        let text = std::fs::read(&path).unwrap();
+        for width in [40, sbpl::DEFAULT_WIDTH] {
+            let formatted = sbpl::format(name, &text, width).unwrap();
+            assert!(sbpl::format(name, &formatted, width).unwrap() == formatted, "{name} at {width} again");
+            assert_eq!(forms(&formatted), forms(&text), "{name} at {width}");
+            let rules = |text: &[u8]| match sbpl::evaluate(name, text, &options(&path)) {
+                Ok(evaluated) => Ok(sbpl::write_rules(&evaluated.rules)),
+                Err(error) => Err(error.message),
+            };
+            assert_eq!(rules(&formatted), rules(&text), "{name} at {width}");
+        }
+    }
+}
+
 #[test]
 fn profiles_evaluate() {
     let Some(folder) = corpus() else { return };
     let names = profiles(&folder);
-    let mut options = Options::new(Release::named("macos-14.4").unwrap());
-    options.parameters =
-        Some(PARAMETERS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect());
     let mut failures = Vec::new();
     for name in &names {
         let path = folder.join(name);
         let text = std::fs::read(&path).unwrap();
-        options.import_directories = vec![path.parent().unwrap().to_owned()];
-        match sbpl::evaluate(name, &text, &options) {
+        match sbpl::evaluate(name, &text, &options(&path)) {
             Ok(evaluated) => {
                 let graph = build(&evaluated.rules, Passes::default());
                 let graph = graph.map_or_else(|error| format!("no graph: {error}"), |_| "graph".to_owned());
                 println!("ok     {name}: {} rules, {graph}", evaluated.rules.list.len());
-                // What the writer makes of the rules means the same rules.
+                // What the writer makes of the rules means the same rules, without any help, and is
+                // written the same again.
                 let written = sbpl::write_rules(&evaluated.rules);
-                let again = sbpl::evaluate(name, written.as_bytes(), &options).unwrap();
+                let mut alone = Options::new(evaluated.rules.release);
+                alone.stand_ins = false;
+                let again = sbpl::evaluate(name, written.as_bytes(), &alone).unwrap();
                 assert_eq!(again.rules.list, evaluated.rules.list, "{name}");
+                assert_eq!(again.rules.version, evaluated.rules.version, "{name}");
+                assert_eq!(again.rules.profile_flags, evaluated.rules.profile_flags, "{name}");
+                assert_eq!(sbpl::write_rules(&again.rules), written, "{name}");
+                assert_eq!(written.lines().skip(1).count(), evaluated.rules.list.len(), "{name}: a line for each");
             }
             Err(error) => {
                 println!("fails  {name}:{}:{}: {}", error.place.line, error.place.column, error.message);

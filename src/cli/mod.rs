@@ -11,6 +11,7 @@ mod compare;
 mod compile;
 mod completions;
 mod decode;
+mod fmt;
 mod input;
 mod output;
 mod probe;
@@ -61,6 +62,7 @@ enum Verb {
     Check(check::Options),
     Rules(rules::Options),
     Shim(shim::Options),
+    Fmt(fmt::Options),
     Compile(compile::Options),
     Decode(decode::Options),
     Compare(compare::Options),
@@ -103,6 +105,7 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Status {
         Verb::Check(options) => check::run(&options, &console),
         Verb::Rules(options) => rules::run(&options, &console),
         Verb::Shim(options) => shim::run(&options, &console),
+        Verb::Fmt(options) => fmt::run(&options, &console),
         Verb::Compile(options) => compile::run(&options, &console),
         Verb::Decode(options) => decode::run(&options, &console),
         Verb::Compare(options) => compare::run(&options, &console),

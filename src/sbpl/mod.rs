@@ -14,10 +14,12 @@
 //! - `imports`: `import`, `param`, stand-ins
 //! - `diagnostics`: errors and notes with their place in the text; `report` makes them of errors
 //! - `write`: rules as text and JSON
+//! - `format`: text to the same text in one layout
 
 mod actions;
 mod diagnostics;
 mod filters;
+mod format;
 mod host;
 mod imports;
 mod objects;
@@ -31,6 +33,7 @@ mod write;
 use std::path::PathBuf;
 
 pub use diagnostics::{Diagnostic, Severity};
+pub use format::{DEFAULT_WIDTH, FormatError, format};
 pub use imports::{MAX_FILE, StandIn, read_limited, stand_ins};
 pub use scheme::Budget;
 pub use write::{rules_json, write_rules};

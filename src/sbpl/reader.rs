@@ -1,11 +1,11 @@
 //! In: bytes of a profile. Out: one form after the other as Scheme values whose pairs know the
-//! byte range they came from (LANGUAGE.md §1). Never: evaluation. Nesting is held on a heap stack,
-//! so no input can overflow the machine's own.
+//! byte range they came from (LANGUAGE.md §1); or its lexemes with the comments among them, for
+//! those who keep a layout. Never: evaluation. Nesting is held on a heap stack, so no input can
+//! overflow the machine's own.
 
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take, take_till, take_while, take_while_m_n, take_while1};
-use nom::combinator::{opt, recognize, value};
-use nom::multi::many0_count;
+use nom::combinator::{opt, recognize};
 use nom::{IResult, Parser};
 
 use super::scheme::{Symbols, Value};
@@ -58,14 +58,77 @@ pub struct Form {
     pub next: u32,
 }
 
+/// What a text is made of.
 #[derive(Clone, Debug)]
-enum Token {
+pub(super) enum Token {
+    /// `(`.
     Open,
+    /// `#(`.
     OpenVector,
+    /// `)`.
     Close,
+    /// The dot of a pair.
     Dot,
+    /// `'` and its like, with the name of the form that it stands for.
     Quote(&'static str),
+    /// An atom or a string.
     Datum(Value),
+    /// From `;` or `#!` to the end of the line, without the newline.
+    Comment,
+}
+
+/// A token and its bytes in the text; `end` is exclusive.
+#[derive(Clone, Debug)]
+pub(super) struct Lexeme {
+    /// What.
+    pub token: Token,
+    /// First byte.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// The lexemes of a text, one after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Lexer<'a> {
+    text: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl<'a> Lexer<'a> {
+    /// Starts at `position`.
+    pub(super) fn new(text: &'a [u8], position: usize) -> Self {
+        Self { text, rest: text.get(position..).unwrap_or_default() }
+    }
+
+    /// The offset behind the last lexeme.
+    fn position(&self) -> usize {
+        self.text.len() - self.rest.len()
+    }
+
+    /// The next lexeme; `None` at the end of the text.
+    ///
+    /// # Errors
+    /// A malformed token, with its first byte and one past its last.
+    pub(super) fn next(&mut self, symbols: &mut Symbols) -> Result<Option<Lexeme>, (ReadErrorKind, usize, usize)> {
+        self.rest = skip_space(self.rest);
+        let start = self.position();
+        if self.rest.is_empty() {
+            return Ok(None);
+        }
+        let token = if let Some(rest) = skip_comment(self.rest) {
+            self.rest = rest;
+            Token::Comment
+        } else {
+            let (rest, token) = token(self.rest, symbols).map_err(|kind| {
+                let end = atom(self.rest).map_or(self.rest, |(rest, _)| rest);
+                (kind, start, (self.text.len() - end.len()).max(start + 1))
+            })?;
+            self.rest = rest;
+            token
+        };
+        Ok(Some(Lexeme { token, start, end: self.position() }))
+    }
 }
 
 type Input<'a> = &'a [u8];
@@ -80,12 +143,16 @@ fn ends_atom(byte: u8) -> bool {
     matches!(byte, b'(' | b')' | b';' | b'\t' | b'\n' | b'\r' | b' ')
 }
 
-/// White space, `;` and `#!` comments.
-fn skip_blank(input: Input<'_>) -> Input<'_> {
-    let space = || value((), take_while1(is_space));
-    let comment = || value((), (alt((tag(&b";"[..]), tag(&b"#!"[..]))), take_till(|b| b == b'\n')));
-    let parsed: IResult<Input<'_>, Input<'_>> = recognize(many0_count(alt((space(), comment())))).parse(input);
+fn skip_space(input: Input<'_>) -> Input<'_> {
+    let parsed: IResult<Input<'_>, Input<'_>> = take_while(is_space).parse(input);
     parsed.map_or(input, |(rest, _)| rest)
+}
+
+/// The text behind the `;` or `#!` comment that it starts with, if it does.
+fn skip_comment(input: Input<'_>) -> Option<Input<'_>> {
+    let comment = (alt((tag(&b";"[..]), tag(&b"#!"[..]))), take_till(|b| b == b'\n'));
+    let parsed: IResult<Input<'_>, Input<'_>> = recognize(comment).parse(input);
+    parsed.ok().map(|(rest, _)| rest)
 }
 
 /// The body of a `"…"` string and its closing quote.
@@ -256,14 +323,14 @@ pub fn read_form(
     position: u32,
     symbols: &mut Symbols,
 ) -> Result<Option<Form>, ReadError> {
-    let text: &[u8] = &source.text;
-    let mut input = text.get(position as usize..).unwrap_or_default();
-    let at = |rest: Input<'_>| offset(text.len() - rest.len());
+    let mut lexer = Lexer::new(&source.text, position as usize);
     let mut open: Vec<Open> = Vec::new();
     loop {
-        input = skip_blank(input);
-        let start = at(input);
-        if input.is_empty() {
+        let lexeme = lexer.next(symbols).map_err(|(kind, start, end)| ReadError {
+            kind,
+            span: Span { source: id, start: offset(start), end: offset(end) },
+        })?;
+        let Some(Lexeme { token, start, end }) = lexeme else {
             return match open.last() {
                 None => Ok(None),
                 Some(list) => Err(ReadError {
@@ -271,13 +338,8 @@ pub fn read_form(
                     span: Span { source: id, start: list.start, end: list.start + 1 },
                 }),
             };
-        }
-        let (rest, token) = token(input, symbols).map_err(|kind| {
-            let end = atom(input).map_or(input, |(rest, _)| rest);
-            ReadError { kind, span: Span { source: id, start, end: at(end).max(start + 1) } }
-        })?;
-        input = rest;
-        let end = at(rest);
+        };
+        let (start, end) = (offset(start), offset(end));
         let here = Span { source: id, start, end };
         let fail = |kind| Err(ReadError { kind, span: here });
         let begin = |kind| Open { kind, start, items: Vec::new(), tail: None, dotted: false };
@@ -311,11 +373,12 @@ pub fn read_form(
                 _ => return fail(ReadErrorKind::Token),
             },
             Token::Datum(datum) => (datum, here),
+            Token::Comment => continue,
         };
         // Hand the finished datum to the innermost open list; quotes close at once.
         loop {
             let Some(list) = open.last_mut() else {
-                return Ok(Some(Form { value: done.0, span: done.1, next: at(input) }));
+                return Ok(Some(Form { value: done.0, span: done.1, next: offset(lexer.position()) }));
             };
             if let OpenKind::Quote(name) = list.kind {
                 let span = Span { source: id, start: list.start, end: done.1.end };
