@@ -11,7 +11,7 @@
 //! - `machine`: the evaluator: one loop over an explicit stack of frames on the heap, so tail calls
 //!   cost nothing, recursion is bounded by a budget and not by the machine's stack, and a
 //!   continuation is a pointer
-//! - `syntax`: one function per special form, in one table
+//! - `syntax`: one function per special form, in one table; `quasiquote` is the largest
 //! - `prelude`: what is written in Scheme itself, made when it is asked for
 //! - `procedures`: one function per native procedure, in tables by subject
 //!
@@ -24,6 +24,7 @@ mod machine;
 mod prelude;
 mod print;
 mod procedures;
+mod quasiquote;
 mod syntax;
 mod value;
 

@@ -9,6 +9,7 @@ use super::super::source::Span;
 use super::error::Error;
 use super::frame::{Frame, FrameOf};
 use super::machine::{Host, Machine, Step, place_of};
+use super::quasiquote::quasiquote;
 use super::value::{Closure, Environment, Pair, Promise, Symbol, Value};
 
 /// A special form: gets the whole form, its scope and its place.
@@ -63,11 +64,11 @@ pub(super) fn all<H: Host>() -> Vec<(&'static str, Syntax<H>)> {
     ]
 }
 
-type Outcome = Result<Step, Error>;
-type Scope = Rc<Environment>;
-type At = Option<Span>;
+pub(super) type Outcome = Result<Step, Error>;
+pub(super) type Scope = Rc<Environment>;
+pub(super) type At = Option<Span>;
 
-fn malformed(form: &Pair, at: At) -> Error {
+pub(super) fn malformed(form: &Pair, at: At) -> Error {
     let name = match form.car() {
         Value::Symbol(name) => name.name().to_owned(),
         _ => String::new(),
@@ -76,7 +77,7 @@ fn malformed(form: &Pair, at: At) -> Error {
 }
 
 /// The nth part behind the head, with its place.
-fn part(form: &Rc<Pair>, index: usize, at: At) -> Option<(Value, At)> {
+pub(super) fn part(form: &Rc<Pair>, index: usize, at: At) -> Option<(Value, At)> {
     let mut rest = form.cdr();
     for _ in 0..index {
         let Value::Pair(pair) = rest else { return None };
@@ -98,7 +99,7 @@ fn rest_after(form: &Rc<Pair>, count: usize) -> Value {
     rest
 }
 
-fn evaluate((expression, at): (Value, At), environment: &Scope) -> Step {
+pub(super) fn evaluate((expression, at): (Value, At), environment: &Scope) -> Step {
     Step::Evaluate { expression, environment: environment.clone(), at }
 }
 
@@ -106,7 +107,7 @@ fn evaluate((expression, at): (Value, At), environment: &Scope) -> Step {
 const CLOSURE_BYTES: usize = 512;
 
 /// Longest list that a special form walks at once.
-const MAX_PARTS: usize = 1 << 20;
+pub(super) const MAX_PARTS: usize = 1 << 20;
 
 fn quote<H: Host>(_: &mut Machine<H>, form: &Rc<Pair>, _: &Scope, at: At) -> Outcome {
     let (value, _) = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
@@ -213,7 +214,7 @@ fn next_clause<H: Host>(machine: &mut Machine<H>, clauses: Value, environment: &
     Ok(evaluate((clause.car(), place_of(&clause, at)), environment))
 }
 
-fn is_symbol(value: &Value, name: &str) -> bool {
+pub(super) fn is_symbol(value: &Value, name: &str) -> bool {
     matches!(value, Value::Symbol(symbol) if symbol.name() == name)
 }
 
@@ -457,110 +458,6 @@ fn defined<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Sco
     let name = part(form, 0, at).ok_or_else(|| Error::new("defined?: needs at least 1 argument", at))?;
     machine.push(Frame::Defined { environment: environment.clone(), at });
     Ok(evaluate(name, environment))
-}
-
-/// Deepest nesting of a template. Each level takes a few KB of stack in a debug build.
-const MAX_TEMPLATE: usize = 100;
-
-/// A template becomes code that builds it, which is then evaluated.
-fn quasiquote<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
-    let (template, template_at) = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
-    let code = Template { machine, at }.code(&template, 1, 0)?;
-    Ok(evaluate((code, template_at), environment))
-}
-
-struct Template<'a, H: Host> {
-    machine: &'a mut Machine<H>,
-    at: At,
-}
-
-impl<H: Host> Template<'_, H> {
-    fn native(&mut self, name: &str) -> Value {
-        let symbol = self.machine.symbols.intern(name);
-        let global = self.machine.global.clone();
-        self.machine.find(&symbol, &global).unwrap_or_default()
-    }
-
-    fn quoted(&mut self, value: Value) -> Value {
-        let quote = Value::Symbol(self.machine.symbols.intern("quote"));
-        Value::list(vec![quote, value])
-    }
-
-    fn code(&mut self, template: &Value, level: usize, depth: usize) -> Result<Value, Error> {
-        if depth > MAX_TEMPLATE {
-            return Err(Error::new(format!("quasiquote nested too deep (limit {MAX_TEMPLATE})"), self.at));
-        }
-        match template {
-            Value::Pair(pair) => self.list_code(pair, level, depth),
-            Value::Vector(items) => {
-                let list = self.code(&Value::list(items.borrow().clone()), level, depth + 1)?;
-                let to_vector = self.native("list->vector");
-                Ok(Value::list(vec![to_vector, list]))
-            }
-            other => Ok(self.quoted(other.clone())),
-        }
-    }
-
-    /// A list template is built back to front; one loop over its spine.
-    fn list_code(&mut self, first: &Rc<Pair>, level: usize, depth: usize) -> Result<Value, Error> {
-        let mut parts: Vec<(bool, Value)> = Vec::new();
-        let mut rest = Value::Pair(first.clone());
-        let tail = loop {
-            let Value::Pair(pair) = &rest else { break self.code(&rest, level, depth + 1)? };
-            if parts.len() >= MAX_PARTS {
-                return Err(Error::new("quasiquote: list too long", self.at));
-            }
-            let head = pair.car();
-            for (name, change) in [("unquote", -1), ("quasiquote", 1)] {
-                if is_symbol(&head, name) && matches!(pair.cdr(), Value::Pair(_)) {
-                    // `,x` as the rest of a list: (a . ,x).
-                    let tail = self.nested(pair, level, change, depth)?;
-                    return Ok(self.join(parts, tail));
-                }
-            }
-            let splice = match &head {
-                Value::Pair(inner) if is_symbol(&inner.car(), "unquote-splicing") => Some(inner.clone()),
-                _ => None,
-            };
-            parts.push(match splice {
-                Some(inner) if level == 1 => {
-                    let (value, _) = part(&inner, 0, self.at).ok_or_else(|| malformed(&inner, self.at))?;
-                    (true, value)
-                }
-                Some(inner) => {
-                    let name = self.quoted(inner.car());
-                    let argument = self.code(&inner.cdr(), level - 1, depth + 1)?;
-                    let cons = self.native("cons");
-                    (false, Value::list(vec![cons, name, argument]))
-                }
-                None => (false, self.code(&head, level, depth + 1)?),
-            });
-            let next = pair.cdr();
-            rest = next;
-        };
-        Ok(self.join(parts, tail))
-    }
-
-    /// `(unquote x)` or `(quasiquote x)`, with the level changed inside.
-    fn nested(&mut self, pair: &Rc<Pair>, level: usize, change: i32, depth: usize) -> Result<Value, Error> {
-        if change < 0 && level == 1 {
-            let (value, _) = part(pair, 0, self.at).ok_or_else(|| malformed(pair, self.at))?;
-            return Ok(value);
-        }
-        let level = if change < 0 { level - 1 } else { level + 1 };
-        let name = self.quoted(pair.car());
-        let argument = self.code(&pair.cdr(), level, depth + 1)?;
-        let cons = self.native("cons");
-        Ok(Value::list(vec![cons, name, argument]))
-    }
-
-    fn join(&mut self, parts: Vec<(bool, Value)>, tail: Value) -> Value {
-        let (cons, append) = (self.native("cons"), self.native("append"));
-        parts.into_iter().rev().fold(tail, |rest, (splice, part)| {
-            let builder = if splice { append.clone() } else { cons.clone() };
-            Value::list(vec![builder, part, rest])
-        })
-    }
 }
 
 /// Goes on with a special form whose part has been evaluated.
