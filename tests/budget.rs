@@ -344,3 +344,14 @@ fn imports_end() {
     assert_eq!(import("(import \"folder.sb\")"), "unable to open \"folder.sb\": not a regular file");
     assert_eq!(import("(import \"/dev/zero\")"), "unable to open \"/dev/zero\": not a regular file");
 }
+
+/// As text it is no problem, as a pattern it is too long, with a place.
+#[test]
+fn a_string_of_ten_megabytes() {
+    let long = "x".repeat(10 << 20);
+    let roomy = Budget { bytes: 256 << 20, ..BUDGET };
+    let text = format!("(version 1)\n(define long \"{long}\")\n(allow file-read* (literal long))");
+    let error = run_with(text.as_bytes(), |options| options.budget = roomy).unwrap_err();
+    assert_eq!(error.message, "pattern of 10485760 bytes is too long (limit 65,535)");
+    assert_eq!((error.place.line, error.place.column), (3, 19));
+}

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use super::diagnostics::Diagnostic;
 use super::scheme::{Call, Error, HostFrame, Native, Step, Value};
+use super::source::Span;
 use super::state::{Importing, Sbpl, SbplMachine};
 
 include!(concat!(env!("OUT_DIR"), "/system-profiles.rs"));
@@ -40,7 +41,18 @@ pub fn stand_ins() -> impl Iterator<Item = StandIn> {
 /// Procedures of SBPL that are about files and parameters.
 pub(super) fn procedures() -> Vec<Native<Sbpl>> {
     vec![
-        Native { names: &["import"], least: 1, most: Some(1), run: import },
+        Native { names: &["import"], least: 1, most: Some(1), run: |machine, call| import(machine, call, Reach::Any) },
+        Native {
+            names: &["load"],
+            least: 1,
+            most: Some(1),
+            run: |machine, call| import(machine, call, Reach::Imports),
+        },
+        Native { names: &["open-input-file"], least: 1, most: Some(1), run: open_input_file },
+        Native { names: &["open-output-file"], least: 1, most: None, run: refuse },
+        Native { names: &["open-input-output-file"], least: 1, most: None, run: refuse },
+        Native { names: &["call-with-output-file"], least: 1, most: None, run: refuse },
+        Native { names: &["with-output-to-file"], least: 1, most: None, run: refuse },
         Native { names: &["param", "getenv"], least: 1, most: Some(1), run: parameter },
     ]
 }
@@ -98,7 +110,7 @@ enum Found {
 }
 
 /// `(import "name")`: the file is evaluated in the global scope, each time again.
-fn import(machine: &mut SbplMachine, call: Call<'_>) -> Result<Step, Error> {
+fn import(machine: &mut SbplMachine, call: Call<'_>, reach: Reach) -> Result<Step, Error> {
     struct Finished {
         depth: usize,
         outer_path: Value,
@@ -112,25 +124,7 @@ fn import(machine: &mut SbplMachine, call: Call<'_>) -> Result<Step, Error> {
         }
     }
     let name = String::from_utf8_lossy(&call.string(0)?).into_owned();
-    let found = find(machine, &name).map_err(|reason| Error::new(reason, call.at))?;
-    let (key, text) = match found {
-        Found::File(path, text) => (path.display().to_string(), text),
-        Found::StandIn(stand_in) => {
-            let key = format!("<stand-in {}>", stand_in.name);
-            let message = format!(
-                "\"{}\" is not here; a stand-in of sbtool's own is used (-I DIR gives the real one, --no-stand-ins turns them off)",
-                stand_in.name
-            );
-            if !machine.host.notes.iter().any(|note| note.message == message) {
-                let mut note = Diagnostic::note("stand-in", message, machine.sources.name(machine.host.main));
-                if let Some(at) = call.at {
-                    note.set_place(&machine.sources, at);
-                }
-                machine.host.notes.push(note);
-            }
-            (key, stand_in.text.as_bytes().to_vec())
-        }
-    };
+    let (key, text) = open(machine, &name, reach, call.at)?;
     if machine.host.importing.iter().any(|outer| outer.name == key) || machine.sources.name(machine.host.main) == key {
         return Err(Error::new(format!("import cycle: \"{name}\" imports itself"), call.at));
     }
@@ -146,6 +140,71 @@ fn import(machine: &mut SbplMachine, call: Call<'_>) -> Result<Step, Error> {
     machine.host.importing.push(Importing { name: key.clone() });
     let source = machine.sources.add(key, &text);
     Ok(machine.enter_source(source, name, call.at))
+}
+
+/// `(open-input-file "name")`: a port on a file of the import directories.
+fn open_input_file(machine: &mut SbplMachine, call: Call<'_>) -> Result<Step, Error> {
+    let name = String::from_utf8_lossy(&call.string(0)?).into_owned();
+    let (key, text) = open(machine, &name, Reach::Imports, call.at)?;
+    machine.charge(text.len() + IMPORT_BYTES, call.at)?;
+    let source = machine.sources.add(key, &text);
+    Ok(Step::Return(Value::port(source)))
+}
+
+/// A profile has no business writing files (LANGUAGE.md §2.4).
+fn refuse(_: &mut SbplMachine, call: Call<'_>) -> Result<Step, Error> {
+    Err(Error::new(format!("{}: writing files is refused", call.name), call.at))
+}
+
+/// Which files a form may read.
+#[derive(Clone, Copy, PartialEq)]
+enum Reach {
+    /// Any, as `import` may.
+    Any,
+    /// Those in the import directories, and stand-ins: what reads text as data or code without
+    /// being an import is confined (LANGUAGE.md §2.4).
+    Imports,
+}
+
+/// The name and text of a file that a form names; using a stand-in leaves a note.
+fn open(machine: &mut SbplMachine, name: &str, reach: Reach, at: Option<Span>) -> Result<(String, Vec<u8>), Error> {
+    let found = find(machine, name).map_err(|reason| Error::new(reason, at))?;
+    match found {
+        Found::File(path, _) if reach == Reach::Imports && !is_import(machine, &path) => {
+            Err(Error::new(format!("unable to open \"{name}\": not in an import directory"), at))
+        }
+        Found::File(path, text) => Ok((path.display().to_string(), text)),
+        Found::StandIn(stand_in) => {
+            let message = format!(
+                "\"{}\" is not here; a stand-in of sbtool's own is used (-I DIR gives the real one, --no-stand-ins turns them off)",
+                stand_in.name
+            );
+            if !machine.host.notes.iter().any(|note| note.message == message) {
+                let mut note = Diagnostic::note("stand-in", message, machine.sources.name(machine.host.main));
+                if let Some(at) = at {
+                    note.set_place(&machine.sources, at);
+                }
+                machine.host.notes.push(note);
+            }
+            Ok((format!("<stand-in {}>", stand_in.name), stand_in.text.as_bytes().to_vec()))
+        }
+    }
+}
+
+/// Whether a file lies in an import directory, whatever links or dots its path goes through.
+fn is_import(machine: &SbplMachine, path: &Path) -> bool {
+    let host = &machine.host;
+    let parameter = host.parameter("IMPORT_DIR").map(PathBuf::from);
+    let apple = APPLE_FOLDERS.iter().map(PathBuf::from);
+    let Ok(path) = path.canonicalize() else { return false };
+    host.options
+        .import_directories
+        .iter()
+        .cloned()
+        .chain(parameter)
+        .chain(apple)
+        .filter_map(|folder| folder.canonicalize().ok())
+        .any(|folder| path.starts_with(folder))
 }
 
 /// Looks a name up: an absolute path as it is; else, and for an absolute path under Apple's

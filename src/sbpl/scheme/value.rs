@@ -429,6 +429,12 @@ impl Value {
         Self::Vector(Rc::new(Vector(RefCell::new(items))))
     }
 
+    /// A port at the start of a text.
+    #[must_use]
+    pub fn port(source: SourceId) -> Self {
+        Self::Port(Rc::new(Port { source, position: Cell::new(0) }))
+    }
+
     /// Everything but `#f` is true.
     #[must_use]
     pub fn is_true(&self) -> bool {

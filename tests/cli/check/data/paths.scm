@@ -1,0 +1,1 @@
+(define (allow-work path) (allow file-write* (subpath path)))
