@@ -101,6 +101,8 @@ pub struct Machine<H: Host> {
     /// The global scope.
     pub global: Rc<Environment>,
     natives: Vec<Native<H>>,
+    /// How many natives, from the first, are leaves.
+    leaves: usize,
     /// Special forms, and which of them no program can bind.
     syntax: rustc_hash::FxHashMap<Symbol, (Syntax<H>, bool)>,
     stack: Stack<H>,
@@ -140,8 +142,12 @@ impl<H: Host> Machine<H> {
             bytes: 0,
             scopes: Vec::new(),
             scopes_kept: 0,
+            leaves: 0,
         };
-        for native in procedures::all::<H>().into_iter().chain(H::procedures().iter().cloned()) {
+        let leaves = procedures::leaves::<H>();
+        machine.leaves = leaves.len();
+        let others = procedures::controls::<H>().into_iter().chain(H::procedures().iter().cloned());
+        for native in leaves.into_iter().chain(others) {
             let id = u32::try_from(machine.natives.len()).unwrap_or(u32::MAX);
             for name in native.names {
                 let symbol = machine.symbols.intern(name);
@@ -466,44 +472,9 @@ impl<H: Host> Machine<H> {
         self.next_argument(procedure, Vec::with_capacity(4), form.cdr(), environment, at)
     }
 
+    /// Goes on with the arguments of a call. Only those that are calls themselves need a frame, and
+    /// of these not the ones that a leaf procedure answers at once.
     fn next_argument(
-        &mut self,
-        procedure: Value,
-        done: Vec<Value>,
-        rest: Value,
-        environment: Rc<Environment>,
-        at: Option<Span>,
-    ) -> Result<Step, Error> {
-        match rest {
-            Value::Pair(pair) => {
-                let place = place_of(&pair, at);
-                let expression = pair.car();
-                // Constants and names need no frame.
-                match &expression {
-                    Value::Symbol(name) => {
-                        let value = self.lookup(name, &environment, place)?;
-                        let mut done = done;
-                        done.push(value);
-                        return self.next_argument_loop(procedure, done, pair.cdr(), environment, at);
-                    }
-                    Value::Pair(_) => {}
-                    _ => {
-                        let mut done = done;
-                        done.push(expression);
-                        return self.next_argument_loop(procedure, done, pair.cdr(), environment, at);
-                    }
-                }
-                let rest = pair.cdr();
-                self.push(Frame::Arguments { procedure, done, rest, environment: environment.clone(), at });
-                Ok(Step::Evaluate { expression, environment, at: place })
-            }
-            Value::Nil => Ok(Step::Apply { procedure, arguments: done, at }),
-            _ => Err(Error::new("syntax error: illegal dot expression", at)),
-        }
-    }
-
-    /// Works off arguments that need no evaluation of their own, in a loop.
-    fn next_argument_loop(
         &mut self,
         procedure: Value,
         mut done: Vec<Value>,
@@ -512,18 +483,81 @@ impl<H: Host> Machine<H> {
         at: Option<Span>,
     ) -> Result<Step, Error> {
         loop {
-            let Value::Pair(pair) = &rest else { return self.next_argument(procedure, done, rest, environment, at) };
+            let pair = match rest {
+                Value::Pair(pair) => pair,
+                Value::Nil => return Ok(Step::Apply { procedure, arguments: done, at }),
+                _ => return Err(Error::new("syntax error: illegal dot expression", at)),
+            };
+            rest = pair.cdr();
+            let place = place_of(&pair, at);
             let expression = pair.car();
-            match &expression {
-                Value::Pair(_) => return self.next_argument(procedure, done, rest, environment, at),
-                Value::Symbol(name) => done.push(self.lookup(name, &environment, place_of(pair, at))?),
-                _ => done.push(expression),
+            let later = match &expression {
+                Value::Symbol(name) => {
+                    done.push(self.lookup(name, &environment, place)?);
+                    None
+                }
+                Value::Pair(form) => match self.leaf_call(form, &environment, place)? {
+                    Some(Step::Return(value)) => {
+                        done.push(value);
+                        None
+                    }
+                    Some(step) => Some(step),
+                    None => Some(Step::Evaluate { expression, environment: environment.clone(), at: place }),
+                },
+                _ => {
+                    done.push(expression);
+                    None
+                }
+            };
+            if let Some(step) = later {
+                self.push(Frame::Arguments { procedure, done, rest, environment, at });
+                return Ok(step);
             }
             // A circular argument list would go on for ever.
             self.spend(1, at)?;
+        }
+    }
+
+    /// A call of a leaf procedure whose arguments are names and constants, made on the spot. Nothing
+    /// if it is any other form.
+    fn leaf_call(
+        &mut self,
+        form: &Rc<Pair>,
+        environment: &Rc<Environment>,
+        at: Option<Span>,
+    ) -> Result<Option<Step>, Error> {
+        const MOST: usize = 8;
+        let Value::Symbol(head) = form.car() else { return Ok(None) };
+        let mut count = 0;
+        let mut rest = form.cdr();
+        while let Value::Pair(pair) = &rest {
+            count += 1;
+            if count > MOST || matches!(pair.car(), Value::Pair(_)) {
+                return Ok(None);
+            }
             let next = pair.cdr();
             rest = next;
         }
+        if !matches!(rest, Value::Nil) || self.syntax.contains_key(&head) {
+            return Ok(None);
+        }
+        let at = form.span.or(at);
+        let id = match self.lookup(&head, environment, form.car_span.or(at))? {
+            Value::Native(id) if (id as usize) < self.leaves => id,
+            _ => return Ok(None),
+        };
+        let mut arguments = Vec::with_capacity(count);
+        let mut rest = form.cdr();
+        while let Value::Pair(pair) = &rest {
+            arguments.push(match pair.car() {
+                Value::Symbol(name) => self.lookup(&name, environment, place_of(pair, at))?,
+                constant => constant,
+            });
+            let next = pair.cdr();
+            rest = next;
+        }
+        self.spend(2, at)?;
+        self.apply(Value::Native(id), arguments, at).map(Some)
     }
 
     fn apply(&mut self, procedure: Value, arguments: Vec<Value>, at: Option<Span>) -> Result<Step, Error> {

@@ -62,14 +62,19 @@ pub(super) fn done(value: Value) -> Outcome {
     Ok(Step::Return(value))
 }
 
-/// All procedures of Scheme itself.
-pub(super) fn all<H: Host>() -> Vec<Native<H>> {
-    let mut table = control::table();
-    table.extend(lists::table());
+/// Procedures that only turn arguments into a value: they leave the machine's frames alone and
+/// call nothing back, so a call needs no frame of its own.
+pub(super) fn leaves<H: Host>() -> Vec<Native<H>> {
+    let mut table = lists::table();
     table.extend(numbers::table());
     table.extend(ports::table());
     table.extend(strings::table());
     table
+}
+
+/// The other procedures of Scheme itself.
+pub(super) fn controls<H: Host>() -> Vec<Native<H>> {
+    control::table()
 }
 
 /// A loop over lists that calls a procedure for each round.
