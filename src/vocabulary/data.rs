@@ -181,9 +181,6 @@ pub enum FilterKind {
     StateFlag,
 }
 
-/// Kept for readers of the argument column; same as [`FilterKind`].
-pub type ArgumentKind = FilterKind;
-
 /// How a filter function compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]

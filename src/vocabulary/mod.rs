@@ -12,9 +12,8 @@ use serde::Deserialize;
 mod check;
 mod data;
 pub use data::{
-    Applies, ArgumentKind, Filter, FilterFunction, FilterKind, HeaderField, ImplicitNode, ImplicitRule, Inferred,
-    Layout, MatchKind, Modifier, ModifierArgumentKind, NoOpOperations, Operation, OperationAlias, Paths,
-    TerminalDefault, VersionedName,
+    Applies, Filter, FilterFunction, FilterKind, HeaderField, ImplicitNode, ImplicitRule, Inferred, Layout, MatchKind,
+    Modifier, ModifierArgumentKind, NoOpOperations, Operation, OperationAlias, Paths, TerminalDefault, VersionedName,
 };
 
 include!(concat!(env!("OUT_DIR"), "/grammar.rs"));

@@ -1,5 +1,6 @@
-//! Ports that read from strings (LANGUAGE.md §2.2); application.sb reads a profile out of an
-//! entitlement with them (§9). There are no ports to files: a profile reads files by `import` only.
+//! Ports that read (LANGUAGE.md §2.2); application.sb reads a profile out of an entitlement with
+//! one on a string (§9). Ports on files are opened by the host (`sbpl/imports`), which confines
+//! them; here no file is opened, and nothing is written.
 
 use std::cell::Cell;
 use std::rc::Rc;
