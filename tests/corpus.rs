@@ -12,57 +12,6 @@ use sbtool::sbpl::source::Sources;
 use sbtool::sbpl::{self, Options};
 use sbtool::vocabulary::Release;
 
-/// What the profiles ask for with `(param …)`, as their users would give it. Names that switch an
-/// optional part on (`INCLUDE_DIR_0`…) are given too, so that the part is evaluated.
-const PARAMETERS: &[(&str, &str)] = &[
-    ("BROWSER_PID", "100"),
-    ("BUNDLE_ID", "org.example.browser"),
-    ("BUNDLE_PATH", "/Applications/Browser.app"),
-    ("COMPONENT_PATH", "/Applications/Browser.app/Contents/Frameworks"),
-    ("CURRENT_PID", "101"),
-    ("QT_PREFIX_PATH", "/Applications/Browser.app/Contents/Frameworks/Qt"),
-    ("DARWIN_USER_CACHE_DIR", "/private/var/folders/zz/C"),
-    ("DARWIN_USER_DIR", "/private/var/folders/zz/0"),
-    ("DARWIN_USER_TEMP_DIR", "/private/var/folders/zz/T"),
-    ("DISABLE_SANDBOX_DENIAL_LOGGING", "TRUE"),
-    ("ENABLE_LOGGING", "TRUE"),
-    ("EXECUTABLE_PATH", "/Applications/Browser.app/Contents/MacOS/Browser"),
-    ("FILTER_SYSCALLS", "TRUE"),
-    ("FILTER_SYSCALLS_DEBUG", "TRUE"),
-    ("LOG_FILE_PATH", "/Users/me/log/browser.log"),
-    ("USER_HOMEDIR_AS_LITERAL", "/Users/me"),
-    // A file of that repository which the corpus does not have; any profile will do.
-    ("COMMON_SB", "system.sb"),
-    ("CACHE_DIR", "/Users/me/Library/Caches"),
-    ("COMPOSER_HOME", "/Users/me/.composer"),
-    ("CONFIG_DIR", "/Users/me/.config"),
-    ("CWD", "/Users/me/project"),
-    ("DATA_DIR", "/Users/me/data"),
-    ("HOME", "/Users/me"),
-    ("HOME_DIR", "/Users/me"),
-    ("INCLUDE_DIR_0", "/Users/me/include0"),
-    ("INCLUDE_DIR_1", "/Users/me/include1"),
-    ("INCLUDE_DIR_2", "/Users/me/include2"),
-    ("INCLUDE_DIR_3", "/Users/me/include3"),
-    ("INCLUDE_DIR_4", "/Users/me/include4"),
-    ("LLAMA_SERVER", "/usr/local/bin/llama-server"),
-    ("LLM_USER_PATH", "/Users/me/llm"),
-    ("LOG_DIR", "/Users/me/log"),
-    ("MODEL_DIR", "/Users/me/models"),
-    ("OS_VERSION", "1440"),
-    ("PHP_EXE", "/usr/local/bin/php"),
-    ("PKG_STORE", "/Users/me/store"),
-    ("TARGET_DIR", "/Users/me/project"),
-    ("TMPDIR", "/private/tmp/me"),
-    ("TMP_DIR", "/private/tmp/me"),
-    ("_HOME", "/Users/me"),
-    ("_PROJECT_DIR", "/Users/me/project"),
-    ("_RW1", "/Users/me/rw"),
-    ("_RX1", "/Users/me/rx"),
-    ("_TMPDIR", "/private/tmp/me"),
-    ("_USERS_DIR", "/Users"),
-];
-
 fn corpus() -> Option<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus");
     if folder.is_dir() {
@@ -80,11 +29,18 @@ fn profiles(folder: &Path) -> Vec<String> {
     index.lines().skip(1).map(|line| line.split('\t').nth(column).unwrap().to_owned()).collect()
 }
 
+/// What the profiles ask for with `(param …)`, as their users would give it: the file beside this
+/// test. Names that switch an optional part on (`INCLUDE_DIR_0`…) are given too, so that the part is
+/// evaluated; `COMMON_SB` is a file of its repository that the corpus does not have, any profile will do.
+fn parameters() -> Vec<(String, String)> {
+    let file = include_str!("corpus.parameters.json");
+    serde_json::from_str::<std::collections::BTreeMap<String, String>>(file).unwrap().into_iter().collect()
+}
+
 /// How a profile of the corpus is evaluated.
 fn options(path: &Path) -> Options {
     let mut options = Options::new(Release::named("macos-14.4").unwrap());
-    options.parameters =
-        Some(PARAMETERS.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect());
+    options.parameters = Some(parameters());
     options.import_directories = vec![path.parent().unwrap().to_owned()];
     options
 }

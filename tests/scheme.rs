@@ -344,3 +344,29 @@ fn the_names_of_the_specification_are_bound() {
         names.split_whitespace().filter(|name| value(&format!("(defined? '{name})")) != "#t").collect();
     assert!(missing.is_empty(), "not bound: {}", missing.join(" "));
 }
+
+/// Calls inside calls are partly evaluated before the machine waits for the others; order and
+/// continuations must not show it.
+#[test]
+fn arguments_inside_arguments() {
+    check(&[
+        (
+            "(define (f x) (string-append x \"f\")) (list (string-length (string-append \"a\" (f \"b\") \"c\")) 2)",
+            "(4 2)",
+        ),
+        ("(define (f) 1) (+ 1 (- (* 2 (f)) (+ (f) (quotient (* 9 (f)) 2))) (f))", "-1"),
+        ("(define (n x) x) (+ 1 (+ 2 (+ 3 (+ 4 (+ 5 (+ 6 (+ 7 (+ 8 (+ 9 (+ 10 (n 11)))))))))))", "66"),
+        ("(+ 1 (+ 2 (+ 3 (+ 4 (+ 5 (+ 6 (+ 7 (+ 8 (+ 9 (+ 10 (+ 11 12)))))))))))", "78"),
+        (
+            "(define seen '()) (define (note x) (set! seen (cons x seen)) x) (list (note 1) (car (list (note 2))) (+ 0 (note 3))) (reverse seen)",
+            "(1 2 3)",
+        ),
+        (
+            "(define k #f) (define n 0) (define r (list 0 (+ 1 (call/cc (lambda (c) (set! k c) 10))) (+ 0 n))) (set! n (+ n 1)) (if (< n 3) (k n) r)",
+            "(0 3 2)",
+        ),
+        // A name that was global becomes a local one of a scope that was there before.
+        ("(define (f) (list car)) (define (g car) (car 1)) (g (lambda (x) (+ x 1)))", "2"),
+        ("(let ((e (make-environment))) (eval '(define cdr 5) e) (list (eval 'cdr e) (cdr '(1 2))))", "(5 (2))"),
+    ]);
+}

@@ -41,6 +41,14 @@ pub enum Step {
     },
 }
 
+/// What came of evaluating something without pushing a frame.
+pub(super) enum AtOnce<H: Host> {
+    /// Its value.
+    Value(Value),
+    /// Frames that it needs, innermost first, and what the machine does above them.
+    Later(Vec<FrameOf<H>>, Step),
+}
+
 /// What the machine asks its host.
 pub trait Host: Sized + 'static {
     /// What a continuation keeps of the host besides the frames.
@@ -157,6 +165,7 @@ impl<H: Host> Machine<H> {
         }
         for (name, syntax) in syntax::all::<H>().iter().chain(H::syntax()) {
             let symbol = machine.symbols.intern(name);
+            symbol.make_special();
             machine.syntax.insert(symbol, (*syntax, syntax::NATIVE.contains(name)));
         }
         machine
@@ -344,6 +353,9 @@ impl<H: Host> Machine<H> {
 
     /// The value that a scope from `environment` outwards has for a name.
     fn find_bound(&mut self, name: &Symbol, environment: &Rc<Environment>) -> Option<Value> {
+        if !name.is_local() {
+            return self.global.get_here(name);
+        }
         let mut scope = environment;
         let mut hops = 0;
         let found = loop {
@@ -441,6 +453,9 @@ impl<H: Host> Machine<H> {
     /// Only the forms that are native in the original cannot be bound (LANGUAGE.md §2.1); the
     /// others are macros there.
     fn syntax_of(&mut self, name: &Symbol, environment: &Rc<Environment>) -> Option<Syntax<H>> {
+        if !name.is_special() {
+            return None;
+        }
         let (syntax, native) = *self.syntax.get(name)?;
         (native || self.find_bound(name, environment).is_none()).then_some(syntax)
     }
@@ -472,92 +487,96 @@ impl<H: Host> Machine<H> {
         self.next_argument(procedure, Vec::with_capacity(4), form.cdr(), environment, at)
     }
 
-    /// Goes on with the arguments of a call. Only those that are calls themselves need a frame, and
-    /// of these not the ones that a leaf procedure answers at once.
+    /// Goes on with the arguments of a call.
     fn next_argument(
+        &mut self,
+        procedure: Value,
+        done: Vec<Value>,
+        rest: Value,
+        environment: Rc<Environment>,
+        at: Option<Span>,
+    ) -> Result<Step, Error> {
+        Ok(match self.arguments_at_once(procedure, done, rest, &environment, at, 0)? {
+            AtOnce::Value(value) => Step::Return(value),
+            AtOnce::Later(frames, step) => self.wait(frames, step),
+        })
+    }
+
+    /// Pushes frames that were left innermost first.
+    pub(super) fn wait(&mut self, frames: Vec<FrameOf<H>>, step: Step) -> Step {
+        frames.into_iter().rev().for_each(|frame| self.push(frame));
+        step
+    }
+
+    /// What an expression gives that needs no frame: a name, a constant, or a call of a leaf
+    /// procedure with such arguments. Of any other, as much as can be done before the frames are
+    /// pushed that it needs.
+    ///
+    /// # Errors
+    /// What evaluation raises.
+    pub(super) fn at_once(
+        &mut self,
+        expression: &Value,
+        environment: &Rc<Environment>,
+        at: Option<Span>,
+        depth: usize,
+    ) -> Result<AtOnce<H>, Error> {
+        /// Deeper ones wait in frames, so that the machine's own stack stays small.
+        const DEEPEST: usize = 8;
+        let form = match expression {
+            Value::Symbol(name) => return Ok(AtOnce::Value(self.lookup(name, environment, at)?)),
+            Value::Pair(form) => form,
+            constant => return Ok(AtOnce::Value(constant.clone())),
+        };
+        if let (Value::Symbol(head), true) = (form.car(), depth < DEEPEST)
+            && !head.is_special()
+        {
+            let at = form.span.or(at);
+            let procedure = self.lookup(&head, environment, form.car_span.or(at))?;
+            if !matches!(procedure, Value::Macro(_)) {
+                return self.arguments_at_once(procedure, Vec::with_capacity(4), form.cdr(), environment, at, depth);
+            }
+        }
+        Ok(AtOnce::Later(
+            Vec::new(),
+            Step::Evaluate { expression: expression.clone(), environment: environment.clone(), at },
+        ))
+    }
+
+    fn arguments_at_once(
         &mut self,
         procedure: Value,
         mut done: Vec<Value>,
         mut rest: Value,
-        environment: Rc<Environment>,
+        environment: &Rc<Environment>,
         at: Option<Span>,
-    ) -> Result<Step, Error> {
+        depth: usize,
+    ) -> Result<AtOnce<H>, Error> {
         loop {
             let pair = match rest {
                 Value::Pair(pair) => pair,
-                Value::Nil => return Ok(Step::Apply { procedure, arguments: done, at }),
+                Value::Nil => break,
                 _ => return Err(Error::new("syntax error: illegal dot expression", at)),
             };
             rest = pair.cdr();
-            let place = place_of(&pair, at);
-            let expression = pair.car();
-            let later = match &expression {
-                Value::Symbol(name) => {
-                    done.push(self.lookup(name, &environment, place)?);
-                    None
+            match self.at_once(&pair.car(), environment, place_of(&pair, at), depth + 1)? {
+                AtOnce::Value(value) => done.push(value),
+                AtOnce::Later(mut frames, step) => {
+                    frames.push(Frame::Arguments { procedure, done, rest, environment: environment.clone(), at });
+                    return Ok(AtOnce::Later(frames, step));
                 }
-                Value::Pair(form) => match self.leaf_call(form, &environment, place)? {
-                    Some(Step::Return(value)) => {
-                        done.push(value);
-                        None
-                    }
-                    Some(step) => Some(step),
-                    None => Some(Step::Evaluate { expression, environment: environment.clone(), at: place }),
-                },
-                _ => {
-                    done.push(expression);
-                    None
-                }
-            };
-            if let Some(step) = later {
-                self.push(Frame::Arguments { procedure, done, rest, environment, at });
-                return Ok(step);
             }
             // A circular argument list would go on for ever.
             self.spend(1, at)?;
         }
-    }
-
-    /// A call of a leaf procedure whose arguments are names and constants, made on the spot. Nothing
-    /// if it is any other form.
-    fn leaf_call(
-        &mut self,
-        form: &Rc<Pair>,
-        environment: &Rc<Environment>,
-        at: Option<Span>,
-    ) -> Result<Option<Step>, Error> {
-        const MOST: usize = 8;
-        let Value::Symbol(head) = form.car() else { return Ok(None) };
-        let mut count = 0;
-        let mut rest = form.cdr();
-        while let Value::Pair(pair) = &rest {
-            count += 1;
-            if count > MOST || matches!(pair.car(), Value::Pair(_)) {
-                return Ok(None);
-            }
-            let next = pair.cdr();
-            rest = next;
-        }
-        if !matches!(rest, Value::Nil) || self.syntax.contains_key(&head) {
-            return Ok(None);
-        }
-        let at = form.span.or(at);
-        let id = match self.lookup(&head, environment, form.car_span.or(at))? {
-            Value::Native(id) if (id as usize) < self.leaves => id,
-            _ => return Ok(None),
-        };
-        let mut arguments = Vec::with_capacity(count);
-        let mut rest = form.cdr();
-        while let Value::Pair(pair) = &rest {
-            arguments.push(match pair.car() {
-                Value::Symbol(name) => self.lookup(&name, environment, place_of(pair, at))?,
-                constant => constant,
-            });
-            let next = pair.cdr();
-            rest = next;
+        if !matches!(procedure, Value::Native(id) if (id as usize) < self.leaves) {
+            return Ok(AtOnce::Later(Vec::new(), Step::Apply { procedure, arguments: done, at }));
         }
         self.spend(2, at)?;
-        self.apply(Value::Native(id), arguments, at).map(Some)
+        Ok(match self.apply(procedure, done, at)? {
+            Step::Return(value) => AtOnce::Value(value),
+            step => AtOnce::Later(Vec::new(), step),
+        })
     }
 
     fn apply(&mut self, procedure: Value, arguments: Vec<Value>, at: Option<Span>) -> Result<Step, Error> {
@@ -581,17 +600,21 @@ impl<H: Host> Machine<H> {
         }
     }
 
-    fn apply_closure(&mut self, closure: &Rc<Closure>, arguments: Vec<Value>, at: Option<Span>) -> Result<Step, Error> {
+    fn apply_closure(
+        &mut self,
+        closure: &Rc<Closure>,
+        mut arguments: Vec<Value>,
+        at: Option<Span>,
+    ) -> Result<Step, Error> {
         if arguments.len() < closure.parameters.len() {
             return Err(Error::new("not enough arguments", at));
         }
-        let mut arguments = arguments.into_iter();
-        let mut bindings: Vec<_> = closure.parameters.iter().cloned().zip(arguments.by_ref()).collect();
         // Surplus arguments are ignored without a word (LANGUAGE.md §2.2).
-        if let Some(rest) = &closure.rest {
-            bindings.push((rest.clone(), Value::list(arguments.collect())));
+        let rest = closure.rest.as_ref().map(|name| (name, arguments.split_off(closure.parameters.len())));
+        let environment = Environment::with(&closure.parameters, arguments, Some(closure.environment.clone()));
+        if let Some((name, surplus)) = rest {
+            environment.define(name, Value::list(surplus));
         }
-        let environment = Environment::with(bindings, Some(closure.environment.clone()));
         Ok(self.body(closure.body.clone(), environment, at))
     }
 

@@ -95,7 +95,7 @@ pub(super) fn global<H: Host>(machine: &mut Machine<H>, name: &Symbol) -> Option
         rest = pair.cdr();
     }
     let closure = Rc::new(Closure {
-        parameters,
+        parameters: parameters.into(),
         rest: if let Value::Symbol(rest) = rest { Some(rest) } else { None },
         body: definition.cdr(),
         environment: machine.global.clone(),

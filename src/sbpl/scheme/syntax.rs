@@ -8,9 +8,9 @@ use std::rc::Rc;
 use super::super::source::Span;
 use super::error::Error;
 use super::frame::{Frame, FrameOf};
-use super::machine::{Host, Machine, Step, place_of};
+use super::machine::{AtOnce, Host, Machine, Step, place_of};
 use super::quasiquote::quasiquote;
-use super::value::{Closure, Environment, Pair, Promise, Symbol, Value};
+use super::value::{Closure, Environment, Names, Pair, Promise, Symbol, Value};
 
 /// A special form: gets the whole form, its scope and its place.
 pub type Syntax<H> = fn(&mut Machine<H>, &Rc<Pair>, &Rc<Environment>, Option<Span>) -> Result<Step, Error>;
@@ -103,6 +103,23 @@ pub(super) fn evaluate((expression, at): (Value, At), environment: &Scope) -> St
     Step::Evaluate { expression, environment: environment.clone(), at }
 }
 
+/// Evaluates a part whose value the frame waits for; without pushing the frame where the value is
+/// there at once.
+fn with_value<H: Host>(
+    machine: &mut Machine<H>,
+    (expression, at): (Value, At),
+    environment: &Scope,
+    frame: FrameOf<H>,
+) -> Outcome {
+    match machine.at_once(&expression, environment, at, 0)? {
+        AtOnce::Value(value) => resume(machine, frame, value),
+        AtOnce::Later(frames, step) => {
+            machine.push(frame);
+            Ok(machine.wait(frames, step))
+        }
+    }
+}
+
 /// What a closure and its share of its scope take, roughly.
 const CLOSURE_BYTES: usize = 512;
 
@@ -141,7 +158,7 @@ fn closure<H: Host>(
     machine.spend((names.len() / 8) as u64, at)?;
     machine.charge(CLOSURE_BYTES, at)?;
     machine.remember_scope(environment);
-    Ok(Closure { parameters: names, rest: rest_name, body, environment: environment.clone(), name })
+    Ok(Closure { parameters: names.into(), rest: rest_name, body, environment: environment.clone(), name })
 }
 
 fn lambda<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
@@ -154,8 +171,8 @@ fn define<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scop
     match part(form, 0, at) {
         Some((Value::Symbol(name), _)) => {
             let value = part(form, 1, at).ok_or_else(|| malformed(form, at))?;
-            machine.push(Frame::Define { name, environment: environment.clone() });
-            Ok(evaluate(value, environment))
+            let frame = Frame::Define { name, environment: environment.clone() };
+            with_value(machine, value, environment, frame)
         }
         Some((Value::Pair(head), _)) => {
             let Value::Symbol(name) = head.car() else { return Err(malformed(form, at)) };
@@ -171,26 +188,26 @@ fn set<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, 
     let (Some((Value::Symbol(name), name_at)), Some(value)) = (part(form, 0, at), part(form, 1, at)) else {
         return Err(malformed(form, at));
     };
-    machine.push(Frame::Set { name, environment: environment.clone(), at: name_at });
-    Ok(evaluate(value, environment))
+    let frame = Frame::Set { name, environment: environment.clone(), at: name_at };
+    with_value(machine, value, environment, frame)
 }
 
 fn if_form<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
     let test = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
-    machine.push(Frame::If { branches: rest_after(form, 1), environment: environment.clone(), at });
-    Ok(evaluate(test, environment))
+    let frame = Frame::If { branches: rest_after(form, 1), environment: environment.clone(), at };
+    with_value(machine, test, environment, frame)
 }
 
 fn when<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
     let test = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
-    machine.push(Frame::When { wanted: true, body: rest_after(form, 1), environment: environment.clone(), at });
-    Ok(evaluate(test, environment))
+    let frame = Frame::When { wanted: true, body: rest_after(form, 1), environment: environment.clone(), at };
+    with_value(machine, test, environment, frame)
 }
 
 fn unless<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
     let test = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
-    machine.push(Frame::When { wanted: false, body: rest_after(form, 1), environment: environment.clone(), at });
-    Ok(evaluate(test, environment))
+    let frame = Frame::When { wanted: false, body: rest_after(form, 1), environment: environment.clone(), at };
+    with_value(machine, test, environment, frame)
 }
 
 fn begin<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
@@ -202,16 +219,44 @@ fn cond<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope,
 }
 
 /// Goes on to the next `cond` clause; none left gives `()`.
-fn next_clause<H: Host>(machine: &mut Machine<H>, clauses: Value, environment: &Scope, at: At) -> Outcome {
-    let Value::Pair(pair) = &clauses else { return Ok(Step::Return(Value::Nil)) };
-    let Value::Pair(clause) = pair.car() else {
-        return Err(Error::new("syntax error: malformed cond", place_of(pair, at)));
-    };
-    if is_symbol(&clause.car(), "else") {
-        return Ok(machine.body(clause.cdr(), environment.clone(), at));
+fn next_clause<H: Host>(machine: &mut Machine<H>, mut clauses: Value, environment: &Scope, at: At) -> Outcome {
+    loop {
+        let Value::Pair(pair) = &clauses else { return Ok(Step::Return(Value::Nil)) };
+        let Value::Pair(clause) = pair.car() else {
+            return Err(Error::new("syntax error: malformed cond", place_of(pair, at)));
+        };
+        if is_symbol(&clause.car(), "else") {
+            return Ok(machine.body(clause.cdr(), environment.clone(), at));
+        }
+        let (test, place) = (clause.car(), place_of(&clause, at));
+        match machine.at_once(&test, environment, place, 0)? {
+            AtOnce::Value(value) if value.is_true() => return take_clause(machine, &clause, value, environment, at),
+            AtOnce::Value(_) => {
+                machine.spend(1, at)?;
+                let next = pair.cdr();
+                clauses = next;
+            }
+            AtOnce::Later(frames, step) => {
+                machine.push(Frame::Cond { clauses, environment: environment.clone(), at });
+                return Ok(machine.wait(frames, step));
+            }
+        }
     }
-    machine.push(Frame::Cond { clauses: clauses.clone(), environment: environment.clone(), at });
-    Ok(evaluate((clause.car(), place_of(&clause, at)), environment))
+}
+
+/// Goes on with the clause whose test gave a true value.
+fn take_clause<H: Host>(machine: &mut Machine<H>, clause: &Pair, value: Value, environment: &Scope, at: At) -> Outcome {
+    match clause.cdr() {
+        Value::Pair(rest) if is_symbol(&rest.car(), "=>") => {
+            let Value::Pair(receiver) = rest.cdr() else {
+                return Err(Error::new("syntax error: malformed cond", at));
+            };
+            machine.push(Frame::Receiver { value, at });
+            Ok(evaluate((receiver.car(), place_of(&receiver, at)), environment))
+        }
+        Value::Pair(rest) => Ok(machine.body(Value::Pair(rest), environment.clone(), at)),
+        _ => Ok(Step::Return(value)),
+    }
 }
 
 pub(super) fn is_symbol(value: &Value, name: &str) -> bool {
@@ -220,8 +265,8 @@ pub(super) fn is_symbol(value: &Value, name: &str) -> bool {
 
 fn case<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
     let key = part(form, 0, at).ok_or_else(|| malformed(form, at))?;
-    machine.push(Frame::Case { clauses: rest_after(form, 1), environment: environment.clone(), at });
-    Ok(evaluate(key, environment))
+    let frame = Frame::Case { clauses: rest_after(form, 1), environment: environment.clone(), at };
+    with_value(machine, key, environment, frame)
 }
 
 fn and<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Scope, at: At) -> Outcome {
@@ -240,11 +285,23 @@ fn logic<H: Host>(
     environment: &Scope,
     at: At,
 ) -> Outcome {
-    let Value::Pair(pair) = rest else { return Ok(Step::Return(last)) };
-    if matches!(pair.cdr(), Value::Pair(_)) {
-        machine.push(Frame::Logic { stop_at, rest: pair.cdr(), environment: environment.clone(), at });
+    let mut left = rest;
+    loop {
+        let Value::Pair(pair) = left else { return Ok(Step::Return(last)) };
+        let (test, place) = (pair.car(), place_of(&pair, at));
+        left = pair.cdr();
+        if !matches!(left, Value::Pair(_)) {
+            return Ok(evaluate((test, place), environment));
+        }
+        match machine.at_once(&test, environment, place, 0)? {
+            AtOnce::Value(value) if value.is_true() == stop_at => return Ok(Step::Return(value)),
+            AtOnce::Value(_) => machine.spend(1, at)?,
+            AtOnce::Later(frames, step) => {
+                machine.push(Frame::Logic { stop_at, rest: left, environment: environment.clone(), at });
+                return Ok(machine.wait(frames, step));
+            }
+        }
     }
-    Ok(evaluate((pair.car(), place_of(&pair, at)), environment))
 }
 
 /// Whether a value is among the keys of a `case` clause.
@@ -257,7 +314,7 @@ fn has_key<H: Host>(machine: &mut Machine<H>, keys: &Value, value: &Value, at: A
 /// A `let` of any kind while its inits are evaluated.
 pub(super) struct LetForm {
     kind: LetKind,
-    names: Vec<Symbol>,
+    names: Names,
     inits: Vec<(Value, At)>,
     body: Value,
     at: At,
@@ -324,14 +381,25 @@ fn start_let<H: Host>(
     let (list, _) = part(form, skipped, at).ok_or_else(|| malformed(form, at))?;
     let (names, inits) = bindings(form, &list, at)?;
     let body = rest_after(form, skipped + 1);
-    next_init(machine, Rc::new(LetForm { kind, names, inits, body, at }), Vec::new(), environment)
+    next_init(machine, Rc::new(LetForm { kind, names: names.into(), inits, body, at }), Vec::new(), environment)
 }
 
-/// Evaluates the next init in `scope`, or the body once all have a value.
-fn next_init<H: Host>(machine: &mut Machine<H>, form: Rc<LetForm>, values: Vec<Value>, scope: Scope) -> Outcome {
-    if let Some(init) = form.inits.get(values.len()).cloned() {
-        machine.push(Frame::Let(form, values, scope.clone()));
-        return Ok(evaluate(init, &scope));
+/// Evaluates the inits that are left in `scope`, and the body once all have a value.
+fn next_init<H: Host>(
+    machine: &mut Machine<H>,
+    form: Rc<LetForm>,
+    mut values: Vec<Value>,
+    mut scope: Scope,
+) -> Outcome {
+    while let Some((init, place)) = form.inits.get(values.len()) {
+        match machine.at_once(init, &scope, *place, 0)? {
+            AtOnce::Value(value) => take_init(&form, &mut values, &mut scope, value),
+            AtOnce::Later(frames, step) => {
+                machine.push(Frame::Let(form, values, scope));
+                return Ok(machine.wait(frames, step));
+            }
+        }
+        machine.spend(1, form.at)?;
     }
     let scope = match &form.kind {
         // These were bound one by one.
@@ -360,10 +428,20 @@ fn next_init<H: Host>(machine: &mut Machine<H>, form: Rc<LetForm>, values: Vec<V
                 }
                 _ => scope,
             };
-            Environment::with(form.names.iter().cloned().zip(values).collect(), Some(outer))
+            Environment::with(&form.names, values, Some(outer))
         }
     };
     Ok(machine.body(form.body.clone(), scope, form.at))
+}
+
+/// Takes the value of the next init.
+fn take_init(form: &LetForm, values: &mut Vec<Value>, scope: &mut Scope, value: Value) {
+    if let (LetKind::Sequential, Some(name)) = (&form.kind, form.names.get(values.len())) {
+        // A scope for each name: a closure made by an earlier init keeps what it saw.
+        *scope = Environment::new(Some(scope.clone()));
+        scope.define(name, value.clone());
+    }
+    values.push(value);
 }
 
 /// `(do ((name init step)…) (test result…) body…)` as a loop of `if` and calls.
@@ -387,7 +465,13 @@ fn do_form<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment: &Sco
     body.push(Value::list(again));
     let test = symbol(machine, "if");
     let branch = Value::list(vec![test, exit.car(), Value::cons(begin, exit.cdr()), Value::list(body)]);
-    let form = Rc::new(LetForm { kind: LetKind::Named(loop_name), names, inits, body: Value::list(vec![branch]), at });
+    let form = Rc::new(LetForm {
+        kind: LetKind::Named(loop_name),
+        names: names.into(),
+        inits,
+        body: Value::list(vec![branch]),
+        at,
+    });
     next_init(machine, form, Vec::new(), environment.clone())
 }
 
@@ -442,7 +526,7 @@ fn define_macro<H: Host>(machine: &mut Machine<H>, form: &Rc<Pair>, environment:
     let arguments = Value::list(vec![cdr, Value::Symbol(parameter.clone())]);
     let body = Value::list(vec![Value::list(vec![apply, Value::Closure(Rc::new(expander)), arguments])]);
     let wrapper = Closure {
-        parameters: vec![parameter],
+        parameters: vec![parameter].into(),
         rest: None,
         body,
         environment: environment.clone(),
@@ -507,12 +591,7 @@ pub(super) fn resume<H: Host>(machine: &mut Machine<H>, frame: FrameOf<H>, value
             Ok(Step::Return(value))
         }
         Frame::Let(form, mut values, mut scope) => {
-            if let (LetKind::Sequential, Some(name)) = (&form.kind, form.names.get(values.len())) {
-                // A scope for each name: a closure made by an earlier init keeps what it saw.
-                scope = Environment::new(Some(scope));
-                scope.define(name, value.clone());
-            }
-            values.push(value);
+            take_init(&form, &mut values, &mut scope, value);
             next_init(machine, form, values, scope)
         }
         Frame::Cond { clauses, environment, at } => {
@@ -521,17 +600,7 @@ pub(super) fn resume<H: Host>(machine: &mut Machine<H>, frame: FrameOf<H>, value
                 return next_clause(machine, pair.cdr(), &environment, at);
             }
             let Value::Pair(clause) = pair.car() else { return Ok(Step::Return(value)) };
-            match clause.cdr() {
-                Value::Pair(rest) if is_symbol(&rest.car(), "=>") => {
-                    let Value::Pair(receiver) = rest.cdr() else {
-                        return Err(Error::new("syntax error: malformed cond", at));
-                    };
-                    machine.push(Frame::Receiver { value, at });
-                    Ok(evaluate((receiver.car(), place_of(&receiver, at)), &environment))
-                }
-                Value::Pair(rest) => Ok(machine.body(Value::Pair(rest), environment, at)),
-                _ => Ok(Step::Return(value)),
-            }
+            take_clause(machine, &clause, value, &environment, at)
         }
         Frame::Receiver { value: argument, at } => Ok(Step::Apply { procedure: value, arguments: vec![argument], at }),
         Frame::Case { clauses, environment, at } => {

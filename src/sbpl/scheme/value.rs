@@ -14,19 +14,43 @@ use super::machine::Continuation;
 
 /// An interned name; equal names are the same object.
 #[derive(Clone, Debug)]
-pub struct Symbol(Rc<str>);
+pub struct Symbol(Rc<Name>);
+
+#[derive(Debug)]
+struct Name {
+    text: Box<str>,
+    /// Whether a special form has this name.
+    special: Cell<bool>,
+    /// Whether a scope other than the global one has ever bound it.
+    local: Cell<bool>,
+}
 
 impl Symbol {
     /// The name.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.0
+        &self.0.text
+    }
+
+    /// Whether a special form has this name.
+    pub(super) fn is_special(&self) -> bool {
+        self.0.special.get()
+    }
+
+    /// Whether a scope other than the global one may bind it.
+    pub(super) fn is_local(&self) -> bool {
+        self.0.local.get()
+    }
+
+    /// Notes that a special form has this name.
+    pub(super) fn make_special(&self) {
+        self.0.special.set(true);
     }
 
     /// A symbol that is equal to no other, whatever its name.
     #[must_use]
     pub fn uninterned(name: &str) -> Self {
-        Self(name.into())
+        Self(Rc::new(Name { text: name.into(), special: Cell::new(false), local: Cell::new(false) }))
     }
 }
 
@@ -40,13 +64,32 @@ impl Eq for Symbol {}
 
 impl Hash for Symbol {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        Rc::as_ptr(&self.0).cast::<u8>().hash(state);
+        Rc::as_ptr(&self.0).hash(state);
+    }
+}
+
+/// Names that a scope binds together: the parameters of a closure, the names of a `let`.
+#[derive(Clone)]
+pub struct Names(Rc<[Symbol]>);
+
+impl From<Vec<Symbol>> for Names {
+    fn from(names: Vec<Symbol>) -> Self {
+        names.iter().for_each(|name| name.0.local.set(true));
+        Self(names.into())
+    }
+}
+
+impl std::ops::Deref for Names {
+    type Target = [Symbol];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
     }
 }
 
 /// All interned names.
 #[derive(Default)]
-pub struct Symbols(HashMap<Rc<str>, Symbol>);
+pub struct Symbols(HashMap<Box<str>, Symbol>);
 
 impl Symbols {
     /// The symbol of this name.
@@ -54,9 +97,8 @@ impl Symbols {
         if let Some(known) = self.0.get(name) {
             return known.clone();
         }
-        let text: Rc<str> = name.into();
-        let symbol = Symbol(text.clone());
-        self.0.insert(text, symbol.clone());
+        let symbol = Symbol::uninterned(name);
+        self.0.insert(name.into(), symbol.clone());
         symbol
     }
 }
@@ -181,7 +223,7 @@ pub struct Port {
 /// A procedure written in Scheme.
 pub struct Closure {
     /// Parameter names.
-    pub parameters: Vec<Symbol>,
+    pub parameters: Names,
     /// Name that takes surplus arguments as a list.
     pub rest: Option<Symbol>,
     /// List of forms.
@@ -210,6 +252,8 @@ pub struct Environment {
 }
 
 enum Bindings {
+    /// The values of names that all calls of a closure share, in their order; at most [`FEW`].
+    Call(Names, Vec<Value>),
     Few(Vec<(Symbol, Value)>),
     Many(FxHashMap<Symbol, Value>),
 }
@@ -224,18 +268,34 @@ impl Environment {
         Rc::new(Self { bindings: RefCell::new(Bindings::Few(Vec::new())), parent })
     }
 
-    /// A scope that holds these names.
+    /// A scope that holds these names with these values. The first of equal names counts.
     #[must_use]
-    pub fn with(bindings: Vec<(Symbol, Value)>, parent: Option<Rc<Self>>) -> Rc<Self> {
-        let bindings =
-            if bindings.len() > FEW { Bindings::Many(bindings.into_iter().collect()) } else { Bindings::Few(bindings) };
+    pub fn with(names: &Names, mut values: Vec<Value>, parent: Option<Rc<Self>>) -> Rc<Self> {
+        let bindings = if names.len() > FEW {
+            Bindings::Many(names.iter().cloned().zip(values).rev().collect())
+        } else {
+            values.truncate(names.len());
+            Bindings::Call(names.clone(), values)
+        };
         Rc::new(Self { bindings: RefCell::new(bindings), parent })
     }
 
     /// Binds a name in this scope.
     pub fn define(&self, name: &Symbol, value: Value) {
+        if self.parent.is_some() {
+            name.0.local.set(true);
+        }
         let mut bindings = self.bindings.borrow_mut();
+        if let Bindings::Call(names, values) = &mut *bindings {
+            if let Some(place) = names.iter().zip(&mut *values).find_map(|(known, v)| (known == name).then_some(v)) {
+                *place = value;
+                return;
+            }
+            let list = names.iter().cloned().zip(std::mem::take(values)).collect();
+            *bindings = Bindings::Few(list);
+        }
         match &mut *bindings {
+            Bindings::Call(..) => {}
             Bindings::Many(map) => {
                 map.insert(name.clone(), value);
             }
@@ -258,6 +318,9 @@ impl Environment {
     pub fn get_here(&self, name: &Symbol) -> Option<Value> {
         match &*self.bindings.borrow() {
             Bindings::Many(map) => map.get(name).cloned(),
+            Bindings::Call(names, values) => {
+                names.iter().zip(values).find(|(known, _)| *known == name).map(|(_, v)| v.clone())
+            }
             Bindings::Few(list) => list.iter().find(|(known, _)| known == name).map(|(_, v)| v.clone()),
         }
     }
@@ -282,6 +345,7 @@ impl Environment {
     pub fn clear(&self) {
         let old = self.bindings.replace(Bindings::Few(Vec::new()));
         match old {
+            Bindings::Call(_, values) => values.into_iter().for_each(discard),
             Bindings::Few(list) => list.into_iter().for_each(|(_, value)| discard(value)),
             Bindings::Many(map) => map.into_values().for_each(discard),
         }
