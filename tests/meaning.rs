@@ -136,13 +136,7 @@ fn shuffled(graph: &Graph, keys: &[u32]) -> Graph {
             Node::Terminal(terminal)
         }
     });
-    Graph {
-        nodes: nodes.collect(),
-        entries: graph.entries.iter().map(|entry| at(*entry)).collect(),
-        variables: graph.variables.clone(),
-        states: graph.states.clone(),
-        ..*graph
-    }
+    Graph { nodes: nodes.collect(), entries: graph.entries.iter().map(|entry| at(*entry)).collect(), ..graph.clone() }
 }
 
 fn fail(error: impl std::fmt::Display) -> TestCaseError {

@@ -35,15 +35,13 @@ pub fn test(graph: &Graph, test: &Test) -> String {
                 _ => format!("({name} {})", named(release, test.filter, *number)),
             }
         }
-        Argument::Numbers(numbers) => {
+        Argument::Numbers(numbers) | Argument::Mask { numbers, .. } => {
             let list: Vec<_> = numbers.iter().map(|number| named(release, test.filter, *number)).collect();
             format!("({name} {})", list.join(" "))
         }
         Argument::Text(text) => format!("({name} {})", quoted(text)),
-        Argument::StateFlag(number) => {
-            let text = graph.states.get(usize::from(*number)).map(Vec::as_slice).unwrap_or_default();
-            format!("({name} {})", quoted(text))
-        }
+        Argument::StateFlag(number) => flag(&name, &graph.states, *number),
+        Argument::ProfileFlag(number) => flag(&name, &graph.profile_flags, *number),
         Argument::Address(address) => {
             let protocol =
                 PROTOCOLS.iter().find(|(_, number)| *number == address.protocol).map_or("ip", |(name, _)| name);
@@ -56,6 +54,12 @@ pub fn test(graph: &Graph, test: &Test) -> String {
             format!("({} …{} states…)", function(release, test.filter, MatchKind::Regex), automaton.states.len())
         }
     }
+}
+
+/// A test for a flag by its name.
+fn flag(filter: &str, names: &[Vec<u8>], number: u16) -> String {
+    let name = names.get(usize::from(number)).map(Vec::as_slice).unwrap_or_default();
+    format!("({filter} {})", quoted(name))
 }
 
 /// Strings of one test by kind: what is both a prefix `x/` and a literal `x` is a subpath.

@@ -37,8 +37,17 @@ pub enum Argument {
     Regex(Arc<Automaton>),
     /// A network address.
     Address(Address),
+    /// A set of numbers below a width, ascending.
+    Mask {
+        /// How many bits the set has; numbers at or above it are not in it.
+        width: u16,
+        /// The numbers.
+        numbers: Vec<u16>,
+    },
     /// The state flag with this number in [`Graph::states`].
     StateFlag(u16),
+    /// The profile flag with this number in [`Graph::profile_flags`].
+    ProfileFlag(u16),
 }
 
 /// One question about a request.
@@ -124,12 +133,15 @@ pub struct Graph {
     pub flags: u16,
     /// Where each operation starts, by id.
     pub entries: Vec<NodeId>,
-    /// All nodes; every walk ends, since no node leads back to itself.
-    pub nodes: Vec<Node>,
+    /// All nodes; every walk ends, since no node leads back to itself. Profiles of one collection
+    /// share them.
+    pub nodes: Arc<[Node]>,
     /// Names of pattern variables, by number.
-    pub variables: Vec<Vec<u8>>,
+    pub variables: Arc<[Vec<u8>]>,
     /// Names of state flags, by number.
-    pub states: Vec<Vec<u8>>,
+    pub states: Arc<[Vec<u8>]>,
+    /// Names of the profile flags that tests ask for, by number.
+    pub profile_flags: Arc<[Vec<u8>]>,
 }
 
 impl Graph {

@@ -120,8 +120,13 @@ impl Reference {
                 wanted & number != 0 || wanted == number
             }
             (Argument::Number(wanted), Fact::Number(number)) => wanted == number,
-            (Argument::Numbers(set), Fact::Number(number)) => set.contains(number),
-            (Argument::Text(wanted) | Argument::StateFlag(wanted), Fact::Text(text)) => wanted == text,
+            (Argument::Numbers(set) | Argument::Mask { numbers: set, .. }, Fact::Number(number)) => {
+                set.contains(number)
+            }
+            (
+                Argument::Text(wanted) | Argument::StateFlag(wanted) | Argument::ProfileFlag(wanted),
+                Fact::Text(text),
+            ) => wanted == text,
             (Argument::Address(wanted), Fact::Address(address)) => wanted.covers(address),
             (argument, Fact::Text(text)) => strings(argument, text, fold),
             _ => false,

@@ -71,8 +71,17 @@ pub enum Argument {
     Regexes(Vec<(Vec<u8>, Expression)>),
     /// A network address.
     Address(Address),
+    /// One of several numbers below a width, as one test.
+    Mask {
+        /// How many bits the compiled set has.
+        width: u16,
+        /// The numbers.
+        numbers: Vec<u16>,
+    },
     /// The name of a state flag.
     StateFlag(Vec<u8>),
+    /// The name of a profile flag.
+    ProfileFlag(Vec<u8>),
 }
 
 /// One question about a request.

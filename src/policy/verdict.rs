@@ -107,12 +107,17 @@ fn ask<'r>(graph: &Graph, test: &Test, request: &'r Request, loaded: &mut Option
                     .is_some_and(|filter| filter.kind == crate::vocabulary::FilterKind::Bitfield);
                 if bits { number & wanted != 0 || wanted == number } else { wanted == number }
             }
-            (Argument::Numbers(set), Fact::Number(number)) => set.binary_search(number).is_ok(),
+            (Argument::Numbers(set) | Argument::Mask { numbers: set, .. }, Fact::Number(number)) => {
+                set.binary_search(number).is_ok()
+            }
             (Argument::Text(wanted), Fact::Text(text)) => wanted == text,
             (Argument::Pattern(tree), Fact::Text(text)) => tree.matches(text),
             (Argument::Regex(automaton), Fact::Text(text)) => automaton.matches(text),
             (Argument::Address(wanted), Fact::Address(address)) => wanted.covers(address),
             (Argument::StateFlag(number), Fact::Text(text)) => graph.states.get(usize::from(*number)) == Some(text),
+            (Argument::ProfileFlag(number), Fact::Text(text)) => {
+                graph.profile_flags.get(usize::from(*number)) == Some(text)
+            }
             _ => false,
         };
         if holds {

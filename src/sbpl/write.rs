@@ -93,11 +93,11 @@ fn write_test(release: &Release, test: &Test) -> String {
             if *value == 0 { format!("({name} #f)") } else { format!("({name} #t)") }
         }
         Argument::Number(value) => format!("({} {})", function(release, id, MatchKind::Value), number(value)),
-        Argument::Numbers(values) => {
+        Argument::Numbers(values) | Argument::Mask { numbers: values, .. } => {
             let items = values.iter().map(|value| format!(" {}", number(value)));
             format!("({}{})", function(release, id, MatchKind::Value), items.collect::<String>())
         }
-        Argument::Text(text) | Argument::StateFlag(text) => {
+        Argument::Text(text) | Argument::StateFlag(text) | Argument::ProfileFlag(text) => {
             format!("({} {})", function(release, id, MatchKind::Value), quoted(text))
         }
         // Everything, of a filter that knows subpaths.

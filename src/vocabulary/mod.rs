@@ -13,7 +13,8 @@ mod check;
 mod data;
 pub use data::{
     Applies, Filter, FilterFunction, FilterKind, HeaderField, ImplicitNode, ImplicitRule, Inferred, Layout, MatchKind,
-    Modifier, ModifierArgumentKind, NoOpOperations, Operation, OperationAlias, Paths, TerminalDefault, VersionedName,
+    Modifier, ModifierArgumentKind, NoOpOperations, Operation, OperationAlias, Paths, RecordFlags, RecordWord,
+    TerminalDefault, TerminalForm, VersionedName,
 };
 
 include!(concat!(env!("OUT_DIR"), "/grammar.rs"));
@@ -264,6 +265,12 @@ impl Release {
     /// [`UnknownFormat`] where sbtool has none; its texts can be evaluated all the same.
     pub fn layout(&self) -> Result<&Layout, UnknownFormat> {
         self.data.layout.as_ref().ok_or_else(|| UnknownFormat { release: self.data.release.clone() })
+    }
+
+    /// Bits of the sets of mask filters, where the release has such.
+    #[must_use]
+    pub fn mask_width(&self) -> u16 {
+        self.data.layout.as_ref().map_or(u16::MAX, |layout| layout.mask_bits)
     }
 
     /// Entries of a compiled operation table: all operations but those of message filters.
