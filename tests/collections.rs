@@ -6,10 +6,11 @@
 use std::path::Path;
 
 use sbtool::blob::{BlobError, decode, encode, encode_collection};
-use sbtool::policy::collection::{Collection, CollectionError};
+use sbtool::policy::collection::{Collection, CollectionError, Profile};
 use sbtool::policy::graph::{Argument, Graph, Node};
 use sbtool::policy::passes::{Passes, build};
 use sbtool::policy::request::Request;
+use sbtool::policy::rules::Action;
 use sbtool::policy::verdict::decide;
 use sbtool::sbpl::{self, Options};
 use sbtool::vocabulary::{OperationId, Release, release_names};
@@ -45,7 +46,7 @@ fn with_layout() -> impl Iterator<Item = &'static Release> {
 }
 
 fn collection(release: &'static Release) -> Collection {
-    let graphs = TEXTS.iter().map(|(name, text)| (name.as_bytes().to_vec(), graph(release, text)));
+    let graphs = TEXTS.iter().map(|(name, text)| Profile::new(*name, graph(release, text)));
     Collection::of(graphs.collect()).unwrap()
 }
 
@@ -109,12 +110,61 @@ fn what_does_not_go_together_is_refused() {
     let (a, b) = (release("ios-17"), release("macos-14.4"));
     let text = "(version 1)(deny default)";
     let of = |list: Vec<(&str, Graph)>| {
-        Collection::of(list.into_iter().map(|(name, graph)| (name.as_bytes().to_vec(), graph)).collect()).map(|_| ())
+        Collection::of(list.into_iter().map(|(name, graph)| Profile::new(name, graph)).collect()).map(|_| ())
     };
     assert_eq!(of(vec![]), Err(CollectionError::Empty));
     assert_eq!(of(vec![("x", graph(a, text)), ("y", graph(b, text))]), Err(CollectionError::Releases));
     let twice = of(vec![("x", graph(a, text)), ("y", graph(a, text)), ("x", graph(a, text))]);
     assert_eq!(twice, Err(CollectionError::SameName("x".to_owned())));
+}
+
+/// FORMAT.md §1.6, §1.7, §2.5: a base stands before the first that extends it, though the nodes
+/// are in the order of the names; who extends delegates what it does not decide.
+#[test]
+fn a_profile_that_extends_another() {
+    let release = release("ios-26");
+    let profile = |name: &str, text: &str| {
+        let evaluated = sbpl::evaluate("p.sb", text.as_bytes(), &Options::new(release)).unwrap();
+        let graph = build(&evaluated.rules, Passes::default()).unwrap();
+        Profile { base: evaluated.rules.base, ..Profile::new(name, graph) }
+    };
+    const CHILD: &str = "(version 3)(extends \"zz-base\")(allow file-read* (literal \"/a\"))(deny network*)";
+    let mut list = vec![
+        profile("zz-base", "(version 3)(deny default)(autobox signal (profile-flag \"f\"))"),
+        profile("child", CHILD),
+        profile("other", "(version 3)(allow default)"),
+    ];
+    list[1].flag_set = Some(vec![1]);
+    let mut made = Collection::of(list).unwrap();
+    made.profile_flags = vec![b"e".to_vec(), b"f".to_vec()];
+    let bytes = encode_collection(&made).unwrap();
+    let decoded = decode(&bytes, release).unwrap();
+    assert!(decoded.leftover.is_empty(), "{:?}", decoded.leftover);
+    assert_eq!(encode_collection(&decoded.collection).unwrap(), bytes);
+    let names: Vec<_> = decoded.collection.profiles.iter().map(|p| String::from_utf8_lossy(&p.name)).collect();
+    assert_eq!(names, ["zz-base", "child", "other"]);
+    let flags: Vec<u16> = decoded.header.records.iter().map(|record| record.flags).collect();
+    assert_eq!(flags, [0, 0x804, 0]);
+    let child = &decoded.collection.profiles[1];
+    assert_eq!((child.base.as_deref(), child.flag_set.as_deref()), (Some(&b"zz-base"[..]), Some(&[1][..])));
+    assert_eq!(decoded.collection.profile_flags, made.profile_flags);
+    let action = |operation: &str, path: &str| {
+        let mut request = Request::new(release.operation(operation).unwrap());
+        request.add_fact(release, &format!("path={path}")).unwrap();
+        decide(&child.graph, &request).unwrap().action()
+    };
+    assert_eq!(action("file-read-data", "/a"), Action::Allow);
+    assert_eq!(action("file-read-data", "/b"), Action::Delegate);
+    assert_eq!(action("network-outbound", "/b"), Action::Deny);
+    // Alone, a delegation is no permission.
+    assert!(Action::Delegate.denies() && Action::Autobox.denies());
+    let text = sbpl::write_rules(&sbpl::evaluate("p.sb", CHILD.as_bytes(), &Options::new(release)).unwrap().rules);
+    assert!(text.starts_with("(version 3)\n(extends \"zz-base\")\n(allow "), "{text}");
+    let older = Options::new(Release::named("ios-13").unwrap());
+    for text in ["(version 1)(extends \"b\")", "(version 1)(delegate default)", "(version 1)(autobox default)"] {
+        let error = sbpl::evaluate("p.sb", text.as_bytes(), &older).map(|_| ()).unwrap_err();
+        assert!(error.message.starts_with("unbound variable: "), "{text}: {}", error.message);
+    }
 }
 
 /// FORMAT.md §2.2: a terminal of iOS 13 has a signal and a message, nothing else.

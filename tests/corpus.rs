@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use sbtool::blob;
-use sbtool::policy::collection::Collection;
+use sbtool::policy::collection::{Collection, Profile};
 use sbtool::policy::passes::Passes;
 use sbtool::runtime::limits;
 use sbtool::sbpl::reader::read_form;
@@ -97,7 +97,7 @@ fn profiles_evaluate_and_compile() {
                 assert!(blob::encode_collection(&decoded.collection).unwrap() == bytes, "{name}");
                 let (rules, nodes) = (evaluated.rules.list.len(), graph.nodes.len());
                 println!("ok     {name}: {rules} rules, {nodes} nodes, {} bytes", bytes.len());
-                graphs.push((name.clone().into_bytes(), graph));
+                graphs.push(Profile::new(name.clone(), graph));
                 // What the writer makes of the rules means the same rules, without any help, and is
                 // written the same again.
                 let written = sbpl::write_rules(&evaluated.rules);

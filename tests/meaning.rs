@@ -92,7 +92,7 @@ fn agrees(graph: &Graph, reference: &Reference, request: &Request) -> Result<(),
             })
         });
         let list = inner.map(|inner| inner.to_vec()).unwrap_or_default();
-        let inner = Rules { release: release(), version: 3, list, profile_flags: 0, implicit: false };
+        let inner = Rules { release: release(), version: 3, list, base: None, profile_flags: 0, implicit: false };
         let mut asked = request.clone();
         asked.operation = operation;
         message_agrees(graph, entry, &inner, asked)?;

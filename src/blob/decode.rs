@@ -200,7 +200,7 @@ impl<'a> Decoder<'a> {
     /// A profile with what its record says; `flags` is the number of profile flags.
     fn profile(&mut self, record: &Record, mut graph: Graph, flags: usize) -> Result<Profile, BlobError> {
         if !self.header.is_collection {
-            return Ok(Profile { name: Vec::new(), base: None, flag_set: None, graph });
+            return Ok(Profile::new(Vec::new(), graph));
         }
         let name = self.c_string(record.name)?;
         // Each of these two has a flag bit that says that it is there.

@@ -10,7 +10,7 @@ use super::input::{self, Loaded, ProfileOption, SourceOptions};
 use super::output::{self, Console, Format, table};
 use super::status::{Failure, Status};
 use crate::blob;
-use crate::policy::collection::Collection;
+use crate::policy::collection::{Collection, Profile};
 use crate::policy::passes::Passes;
 use crate::runtime::limits;
 use crate::runtime::probe::hex;
@@ -96,12 +96,20 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
             // Each has to fit alone, and is named in the message if it does not.
             let (_, graph) = input::compile(&name, &evaluated, passes)?;
             let stem = Path::new(file).file_stem().map_or(file.as_str().into(), |stem| stem.to_string_lossy());
-            profiles.push((stem.as_bytes().to_vec(), graph));
+            let base = evaluated.rules.base.clone();
+            profiles.push(Profile { base, ..Profile::new(stem.as_bytes(), graph) });
         }
         let collection = Collection::of(profiles).map_err(|error| Failure::bad("the collection".to_owned(), error))?;
         blob::encode_collection(&collection).map_err(|error| Failure::bad("the collection".to_owned(), error))?
     } else {
         let (name, evaluated) = evaluate(options.profile.read()?)?;
+        if let Some(base) = &evaluated.rules.base {
+            let base = String::from_utf8_lossy(base);
+            let reason = format!(
+                "extends '{base}'; where a profile alone keeps that name is not known, so compile it with --collection"
+            );
+            return Err(Failure::bad(name, reason));
+        }
         input::compile(&name, &evaluated, passes)?.0
     };
     let release = options.source.release.get()?;

@@ -323,7 +323,7 @@ fn json(name: &str, bytes: &[u8], decoded: &Decoded) -> serde_json::Value {
             }),
             Node::Terminal(terminal) => serde_json::json!({
                 "index": index,
-                "action": if terminal.denies() { "deny" } else { "allow" },
+                "action": terminal.action().name(),
                 "flags": terminal.flags,
                 "report": terminal.flags & Terminal::REPORT != 0,
                 "modifiers": describe::modifiers(graph, terminal),

@@ -54,13 +54,21 @@ pub enum CollectionError {
     TooManyNodes,
 }
 
+impl Profile {
+    /// A profile that extends none.
+    #[must_use]
+    pub fn new(name: impl Into<Vec<u8>>, graph: Graph) -> Self {
+        Self { name: name.into(), base: None, flag_set: None, graph }
+    }
+}
+
 impl Collection {
     /// The form of a blob with one profile.
     #[must_use]
     pub fn single(graph: Graph) -> Self {
         let variables = u16::try_from(graph.variables.len()).unwrap_or(u16::MAX);
         let release = graph.release;
-        let profile = Profile { name: Vec::new(), base: None, flag_set: None, graph };
+        let profile = Profile::new(Vec::new(), graph);
         Self {
             release,
             is_collection: false,
@@ -76,41 +84,40 @@ impl Collection {
     ///
     /// # Errors
     /// [`CollectionError`].
-    pub fn of(mut profiles: Vec<(Vec<u8>, Graph)>) -> Result<Self, CollectionError> {
-        profiles.sort_by_cached_key(|(name, _)| [name.as_slice(), b".sb"].concat());
-        if let Some(pair) = profiles.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(CollectionError::SameName(String::from_utf8_lossy(&pair[0].0).into_owned()));
+    pub fn of(mut profiles: Vec<Profile>) -> Result<Self, CollectionError> {
+        profiles.sort_by_cached_key(|profile| [profile.name.as_slice(), b".sb"].concat());
+        if let Some(pair) = profiles.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            return Err(CollectionError::SameName(String::from_utf8_lossy(&pair[0].name).into_owned()));
         }
-        let release = profiles.first().map(|(_, graph)| graph.release).ok_or(CollectionError::Empty)?;
-        if profiles.iter().any(|(_, graph)| !std::ptr::eq(graph.release, release)) {
+        let release = profiles.first().map(|profile| profile.graph.release).ok_or(CollectionError::Empty)?;
+        if profiles.iter().any(|profile| !std::ptr::eq(profile.graph.release, release)) {
             return Err(CollectionError::Releases);
         }
         let mut joined = Joined::default();
         let mut entries = Vec::with_capacity(profiles.len());
-        for (_, graph) in &profiles {
-            entries.push(joined.add(graph)?);
+        for profile in &profiles {
+            entries.push(joined.add(&profile.graph)?);
         }
         let nodes: Arc<[Node]> = joined.nodes.into();
         let [variables, states, flags] = joined.names.map(|names| Arc::<[Vec<u8>]>::from(names.list));
         let variable_count = u16::try_from(variables.len()).unwrap_or(u16::MAX);
-        let profiles = profiles
+        let mut profiles: Vec<Profile> = profiles
             .into_iter()
             .zip(entries)
-            .map(|((name, graph), entries)| Profile {
-                name,
-                base: None,
-                flag_set: None,
+            .map(|(profile, entries)| Profile {
                 graph: Graph {
                     release,
-                    flags: graph.flags,
+                    flags: profile.graph.flags,
                     entries,
                     nodes: nodes.clone(),
                     variables: variables.clone(),
                     states: states.clone(),
                     profile_flags: flags.clone(),
                 },
+                ..profile
             })
             .collect();
+        bases_first(&mut profiles);
         Ok(Self {
             release,
             is_collection: true,
@@ -124,6 +131,25 @@ impl Collection {
     #[must_use]
     pub fn profile(&self, name: &[u8]) -> Option<&Profile> {
         self.profiles.iter().find(|profile| profile.name == name)
+    }
+}
+
+/// Moves each profile that others extend before the first of them (FORMAT.md §2.5, rule 6).
+fn bases_first(profiles: &mut Vec<Profile>) {
+    let mut rest: Vec<Option<Profile>> = std::mem::take(profiles).into_iter().map(Some).collect();
+    let places: HashMap<Vec<u8>, usize> =
+        rest.iter().flatten().enumerate().map(|(place, profile)| (profile.name.clone(), place)).collect();
+    for place in 0..rest.len() {
+        // A base may have one of its own; a circle ends where it comes back to what is placed.
+        let mut chain = vec![place];
+        while let Some(next) = chain
+            .last()
+            .and_then(|place| rest[*place].as_ref()?.base.as_ref())
+            .and_then(|base| places.get(base).copied().filter(|next| rest[*next].is_some() && !chain.contains(next)))
+        {
+            chain.push(next);
+        }
+        profiles.extend(chain.into_iter().rev().filter_map(|place| rest[place].take()));
     }
 }
 

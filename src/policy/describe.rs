@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::graph::{Argument, Graph, ModifierArgument, Terminal, Test};
-use super::rules::PROTOCOLS;
+use super::rules::{Action, PROTOCOLS};
 use crate::pattern::tree::{Matcher, Tree};
 use crate::sbpl_text::quoted;
 use crate::vocabulary::{FilterKind, MatchKind, ModifierArgumentKind, Release};
@@ -147,7 +147,7 @@ pub fn modifiers(graph: &Graph, terminal: &Terminal) -> Vec<String> {
         || graph.release.modifiers().iter().filter(|modifier| modifier.argument == ModifierArgumentKind::None);
     for modifier in flag_modifiers() {
         let holds = terminal.flags & modifier.mask == modifier.set;
-        let usual = if terminal.denies() { Terminal::REPORT } else { 0 };
+        let usual = if terminal.action() == Action::Deny { Terminal::REPORT } else { 0 };
         let is_usual = usual & modifier.mask == modifier.set;
         // A modifier whose bits are part of another one's that holds as well says nothing new.
         let covered = flag_modifiers().any(|other| {
@@ -180,8 +180,7 @@ pub fn modifiers(graph: &Graph, terminal: &Terminal) -> Vec<String> {
 /// A terminal as SBPL: action and modifiers.
 #[must_use]
 pub fn terminal(graph: &Graph, terminal: &Terminal) -> String {
-    let action = if terminal.denies() { "deny" } else { "allow" };
-    let mut out = action.to_owned();
+    let mut out = terminal.action().name().to_owned();
     for modifier in modifiers(graph, terminal) {
         let _ = write!(out, " {modifier}");
     }

@@ -7,7 +7,7 @@ use crate::pattern::regex::Automaton;
 use crate::pattern::tree::Tree;
 use crate::vocabulary::{FilterId, ModifierId, OperationId, Release};
 
-use super::rules::Address;
+use super::rules::{Action, Address};
 
 /// Number of a node in [`Graph::nodes`]. Two edges with the same number lead to the same object;
 /// the order of the numbers says nothing.
@@ -98,13 +98,28 @@ impl Terminal {
     pub const DENY: u32 = 0x1;
     /// Bit of a report.
     pub const REPORT: u32 = 0x4;
+    /// Bit of a delegation to the profile that is extended.
+    pub const DELEGATE: u32 = 0x400;
+    /// Bit of a question to the autobox profile.
+    pub const AUTOBOX: u32 = 0x1000;
     /// Bit that marks one inline modifier in a compiled terminal.
     pub const INLINE: u32 = 0x80_0000;
 
-    /// Whether it denies.
+    /// What it does.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        match self.flags {
+            flags if flags & Self::DELEGATE != 0 => Action::Delegate,
+            flags if flags & Self::AUTOBOX != 0 => Action::Autobox,
+            flags if flags & Self::DENY != 0 => Action::Deny,
+            _ => Action::Allow,
+        }
+    }
+
+    /// Whether it denies, as far as this profile alone can say ([`Action::denies`]).
     #[must_use]
     pub fn denies(&self) -> bool {
-        self.flags & Self::DENY != 0
+        self.action().denies()
     }
 }
 

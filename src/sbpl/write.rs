@@ -12,6 +12,9 @@ use crate::vocabulary::{FilterId, FilterKind, MatchKind, Release};
 #[must_use]
 pub fn write_rules(rules: &Rules) -> String {
     let mut out = format!("(version {})\n", rules.version);
+    if let Some(base) = &rules.base {
+        let _ = writeln!(out, "(extends {})", quoted(base));
+    }
     for (bit, form) in [(1, "(disable-callouts)"), (2, "(disable-full-symbolication)")] {
         if rules.profile_flags & bit != 0 {
             let _ = writeln!(out, "{form}");

@@ -24,6 +24,9 @@ pub(super) struct ReleaseData {
     pub operation_aliases: Vec<OperationAlias>,
     pub no_op_operations: NoOpOperations,
     pub filters: Vec<Filter>,
+    /// Actions besides allow and deny.
+    #[serde(default)]
+    pub actions: Vec<String>,
     pub modifiers: Vec<Modifier>,
     pub deprecated_modifiers: Vec<VersionedName>,
     pub paths: Paths,

@@ -267,6 +267,18 @@ impl Release {
         self.data.layout.as_ref().ok_or_else(|| UnknownFormat { release: self.data.release.clone() })
     }
 
+    /// Whether the release has this action besides `allow` and `deny`.
+    #[must_use]
+    pub fn has_action(&self, name: &str) -> bool {
+        self.data.actions.iter().any(|known| known == name)
+    }
+
+    /// Whether a profile can name one that it extends.
+    #[must_use]
+    pub fn has_bases(&self) -> bool {
+        self.data.layout.as_ref().is_some_and(|layout| layout.record.contains(&RecordWord::Base))
+    }
+
     /// Bits of the sets of mask filters, where the release has such.
     #[must_use]
     pub fn mask_width(&self) -> u16 {

@@ -297,7 +297,14 @@ pub fn rules(filter: BoxedStrategy<Filter>, implicit: BoxedStrategy<bool>) -> Bo
     ];
     let list = vec(rule(operations.boxed(), filter, modifiers()), 0..10);
     (list, 1u8..4, implicit)
-        .prop_map(|(list, version, implicit)| Rules { release: release(), version, list, profile_flags: 0, implicit })
+        .prop_map(|(list, version, implicit)| Rules {
+            release: release(),
+            version,
+            list,
+            base: None,
+            profile_flags: 0,
+            implicit,
+        })
         .boxed()
 }
 
