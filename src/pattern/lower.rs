@@ -277,6 +277,14 @@ mod tests {
         ) {
             use crate::pattern::{Part, StringKind, StringPattern};
             let fail = |e: String| TestCaseError::fail(e);
+            // Folded, as for filters whose subject is in lower case.
+            for text in &texts {
+                let expression = parse(text.to_uppercase().as_bytes()).map_err(|e| fail(e.to_string()))?;
+                let Some(tree) = tree(&expression.folded()) else { continue };
+                let reference = expression.reference(true).map_err(|e| fail(e.to_string()))?;
+                let alone = tree_of(&[Asked::Expression(&tree)], |_| 0, saved).map_err(|_| fail("deep".into()))?;
+                prop_assert_eq!(alone.matches(subject.as_bytes()), reference.is_match(subject.as_bytes()), "{}", text);
+            }
             let mut wanted = false;
             let mut trees = Vec::new();
             for text in &texts {
