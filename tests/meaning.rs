@@ -18,7 +18,13 @@ use sbtool::policy::verdict::decide;
 use sbtool::vocabulary::{ModifierId, OperationId};
 
 fn all_passes() -> Vec<Passes> {
-    (0..8u8).map(|bits| Passes { thread: bits & 1 != 0, sort: bits & 2 != 0, merge: bits & 4 != 0 }).collect()
+    let passes = |bits: u8| Passes {
+        thread: bits & 1 != 0,
+        sort: bits & 2 != 0,
+        merge: bits & 4 != 0,
+        lower_regexes: bits & 8 != 0,
+    };
+    (0..16).map(passes).collect()
 }
 
 /// What a terminal says, without numbers of nodes: flags; modifiers with their number or text, or

@@ -216,6 +216,19 @@ fn aliases_and_names_that_do_nothing() {
     assert_eq!(release("macos-10.15").no_op_operations().names.len(), 4);
 }
 
+/// Compilers of the time of iOS 13 drop a saved place and keep simple expressions as objects.
+#[test]
+fn programs_of_old_and_new_compilers() {
+    use sbtool::pattern::tree::Saved;
+    for name in release_names() {
+        let is_old = name == "ios-13" || name.starts_with("macos-10");
+        let programs = release(name).programs();
+        assert_eq!((programs.saved == Saved::Dropped, !programs.lowers_regexes), (is_old, is_old), "{name}");
+        let inferred = release(name).inferred().iter().any(|entry| entry.key == "programs");
+        assert_eq!(inferred, is_old && name != "ios-13", "{name}");
+    }
+}
+
 #[test]
 fn what_is_guessed_is_marked() {
     // The numbers that only blobs of the iOS 26 beta show have no name that a profile could use.

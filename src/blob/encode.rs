@@ -235,9 +235,12 @@ impl<'g> Encoder<'g> {
             Argument::Numbers(numbers) => bit_set(numbers),
             Argument::Text(text) => c_string(text).ok_or_else(|| fail("string longer than 65,534 bytes"))?,
             Argument::Pattern(tree) => {
-                let program = program::write(tree).ok_or_else(|| fail("the pattern program cannot be written"))?;
-                counted(&program)
-                    .ok_or_else(|| fail("the strings of one test compile to more than 65,535 bytes; split the rule"))?
+                // The first string tells which rule it is.
+                let program = program::write(tree).map_err(|error| {
+                    let first = String::from_utf8_lossy(&tree.beginning(80)).into_owned();
+                    fail(&format!("the pattern that begins with {first:?} {error}"))
+                })?;
+                counted(&program).ok_or_else(|| fail("the pattern program is too long"))?
             }
             Argument::Regex(regex) => {
                 let object = automaton::write(regex)

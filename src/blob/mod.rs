@@ -17,7 +17,7 @@ mod decode;
 mod encode;
 mod layout;
 pub mod legacy;
-mod program;
+pub mod program;
 
 pub use compare::{Comparison, Difference, compare};
 pub use decode::{Decoded, Leftover, PoolObject, decode};

@@ -31,6 +31,8 @@ enum Pass {
     Sort,
     /// Merging of neighbouring string tests.
     Merge,
+    /// Pattern programs instead of regex objects for simple expressions.
+    Lower,
 }
 
 /// Compile a profile to the bytes that Apple's compiler makes of it
@@ -79,7 +81,12 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
         return Err(Failure::Usage("a blob is no text for a terminal; say where it goes with -o".to_owned()));
     }
     let left_out = |pass| options.no_pass.contains(&pass);
-    let passes = Passes { thread: !left_out(Pass::Thread), sort: !left_out(Pass::Sort), merge: !left_out(Pass::Merge) };
+    let passes = Passes {
+        thread: !left_out(Pass::Thread),
+        sort: !left_out(Pass::Sort),
+        merge: !left_out(Pass::Merge),
+        lower_regexes: !left_out(Pass::Lower),
+    };
     let Compiler::Builtin = options.compiler;
     let evaluate = |input: (String, Vec<u8>)| {
         let name = input.0.clone();

@@ -7,8 +7,10 @@
 //! - [`StringPattern`]: one literal, prefix or subpath
 //! - [`tree`]: many of them as one tree, in the order in which they are tried
 //! - [`order`]: which order Apple's compiler gives a tree
+//! - [`lower`]: simple regular expressions as trees
 //! - [`regex`]: the dialect's parser, the automaton, and two matchers
 
+pub mod lower;
 pub mod order;
 pub mod regex;
 mod string;

@@ -1,7 +1,7 @@
 //! In: a [`Tree`]. Out: which variables it asks for; the same tree with other numbers for them.
 //! Never: what a variable holds.
 
-use super::tree::{Branch, Matcher, Tree};
+use super::tree::{Alternatives, Branch, Matcher, Tree};
 
 impl Tree {
     /// Whether some branch asks for a variable.
@@ -12,6 +12,9 @@ impl Tree {
             Self::Choice(branches) => branches
                 .iter()
                 .any(|branch| matches!(branch.matcher, Matcher::Variable(_)) || branch.then.has_variables()),
+            Self::Alternatives(Alternatives { tried, last, .. }) => {
+                tried.iter().chain(last.as_deref()).any(Self::has_variables)
+            }
         }
     }
 
@@ -32,6 +35,11 @@ impl Tree {
                     })
                     .collect(),
             ),
+            Self::Alternatives(Alternatives { tried, last, saved }) => Self::Alternatives(Alternatives {
+                tried: tried.iter().map(|tree| tree.renumbered(number)).collect(),
+                last: last.as_ref().map(|tree| Box::new(tree.renumbered(number))),
+                saved: *saved,
+            }),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::graph::{Argument, Graph, ModifierArgument, Terminal, Test};
 use super::rules::{Action, PROTOCOLS};
-use crate::pattern::tree::{Matcher, Tree};
+use crate::pattern::tree::{Alternatives, Matcher, Tree};
 use crate::sbpl_text::quoted;
 use crate::vocabulary::{FilterKind, MatchKind, ModifierArgumentKind, Release};
 
@@ -106,7 +106,14 @@ fn pattern(graph: &Graph, test: &Test, tree: &Tree) -> String {
 
 /// A tree that is no plain set of strings.
 fn shape(graph: &Graph, tree: &Tree) -> String {
-    let Tree::Choice(branches) = tree else { return String::new() };
+    let branches = match tree {
+        Tree::Accept => return String::new(),
+        Tree::Choice(branches) => branches,
+        Tree::Alternatives(Alternatives { tried, last, .. }) => {
+            let shown: Vec<String> = tried.iter().chain(last.as_deref()).map(|tree| shape(graph, tree)).collect();
+            return format!("[{}]", shown.join(" | "));
+        }
+    };
     let shown: Vec<String> = branches
         .iter()
         .map(|branch| {

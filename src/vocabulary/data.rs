@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{FilterId, ModifierId};
+use crate::pattern::tree::Saved;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -17,6 +18,8 @@ pub(super) struct ReleaseData {
     pub target_platform: String,
     #[serde(default)]
     pub layout: Option<Layout>,
+    #[serde(default)]
+    pub programs: Programs,
     #[serde(default)]
     pub inferred: Vec<Inferred>,
     pub implicit: Vec<ImplicitRule>,
@@ -104,6 +107,22 @@ pub struct RecordFlags {
     /// It has profile flags.
     #[serde(default)]
     pub flag_set: u16,
+}
+
+/// How pattern programs of a release differ from those of macOS 14 and later.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Programs {
+    /// What becomes of a saved place behind alternatives (FORMAT.md §4.3).
+    pub saved: Saved,
+    /// Whether simple regular expressions are programs.
+    pub lowers_regexes: bool,
+}
+
+impl Default for Programs {
+    fn default() -> Self {
+        Self { saved: Saved::Kept, lowers_regexes: true }
+    }
 }
 
 /// One header field.

@@ -13,8 +13,8 @@ mod check;
 mod data;
 pub use data::{
     Applies, Filter, FilterFunction, FilterKind, HeaderField, ImplicitNode, ImplicitRule, Inferred, Layout, MatchKind,
-    Modifier, ModifierArgumentKind, NoOpOperations, Operation, OperationAlias, Paths, RecordFlags, RecordWord,
-    TerminalDefault, TerminalForm, VersionedName,
+    Modifier, ModifierArgumentKind, NoOpOperations, Operation, OperationAlias, Paths, Programs, RecordFlags,
+    RecordWord, TerminalDefault, TerminalForm, VersionedName,
 };
 
 include!(concat!(env!("OUT_DIR"), "/grammar.rs"));
@@ -257,6 +257,12 @@ impl Release {
     #[must_use]
     pub fn target_platform(&self) -> &str {
         &self.data.target_platform
+    }
+
+    /// How its pattern programs differ from later ones.
+    #[must_use]
+    pub fn programs(&self) -> Programs {
+        self.data.programs
     }
 
     /// Container facts of this release.

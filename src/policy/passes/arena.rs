@@ -3,12 +3,13 @@
 
 use std::collections::HashMap;
 
-use crate::pattern::StringPattern;
+use crate::pattern::tree::Tree;
+use crate::pattern::{StringPattern, lower};
 use crate::policy::graph::Terminal;
 use crate::policy::rules::{Argument, Test};
 use crate::vocabulary::{FilterId, FilterKind, ModifierId, OperationId, Release};
 
-use super::BuildError;
+use super::{BuildError, Passes};
 
 /// Number of a node in the arena. Children are made before their parents, so every edge leads to
 /// a lower number.
@@ -31,8 +32,10 @@ pub(super) struct TestId(pub u32);
 /// A test as the arena keeps it.
 pub(super) struct BuildTest {
     pub test: Test,
-    /// The filter is a pattern filter and the test is no regular expression.
+    /// The test is no regular expression, or one that is lowered.
     pub is_string: bool,
+    /// The tree of a regular expression that is lowered; of several in one call, the trees.
+    pub lowered: Vec<Tree>,
     single_valued: bool,
     contrary: bool,
     /// The filter that loads what this test refers to.
@@ -176,12 +179,12 @@ pub(super) struct Arena {
     test_numbers: HashMap<Test, TestId>,
     node_numbers: HashMap<(TestId, Id, Id), Id>,
     terminal_numbers: HashMap<BuildTerminal, Id>,
-    thread: bool,
+    passes: Passes,
     conjunctions: u32,
 }
 
 impl Arena {
-    pub fn new(release: &'static Release, thread: bool) -> Self {
+    pub fn new(release: &'static Release, passes: Passes) -> Self {
         let deny = BuildTerminal::plain(Terminal::DENY | Terminal::REPORT);
         Self {
             release,
@@ -190,7 +193,7 @@ impl Arena {
             test_numbers: HashMap::new(),
             node_numbers: HashMap::new(),
             terminal_numbers: HashMap::from([(deny, Id::DENY)]),
-            thread,
+            passes,
             conjunctions: 0,
         }
     }
@@ -209,10 +212,21 @@ impl Arena {
             return *id;
         }
         let prerequisite = super::loads::prerequisite(self.release, test.filter);
-        let is_regex = matches!(test.argument, Argument::Regexes(_));
+        let lowered = match &test.argument {
+            // Several in one call are one object (GRAPH.md R3c), so all of them are simple or none
+            // is taken for it (chosen).
+            Argument::Regexes(list) if self.passes.lower_regexes && self.release.programs().lowers_regexes => list
+                .iter()
+                .map(|(_, expression)| lower::tree(expression))
+                .collect::<Option<Vec<_>>>()
+                .unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let is_regex = matches!(test.argument, Argument::Regexes(_)) && lowered.is_empty();
         let id = TestId(u32::try_from(self.tests.len()).unwrap_or(u32::MAX));
         self.tests.push(BuildTest {
-            is_string: matches!(test.argument, Argument::Pattern(_)),
+            is_string: matches!(test.argument, Argument::Pattern(_)) || !lowered.is_empty(),
+            lowered,
             single_valued: filter.is_some_and(|filter| filter.single_valued),
             contrary: filter.is_some_and(|filter| filter.contrary)
                 && filter.is_some_and(|filter| filter.kind == FilterKind::Pattern),
@@ -284,7 +298,7 @@ impl Arena {
     }
 
     fn thread(&self, test: TestId, matched: Id, unmatched: Id, known: &mut Known) -> (Id, Id) {
-        if !self.thread {
+        if !self.passes.thread {
             return (matched, unmatched);
         }
         let learnt = known.learn(self, test, true);

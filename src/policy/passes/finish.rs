@@ -3,17 +3,13 @@
 
 use std::collections::HashMap;
 
-use crate::pattern::StringPattern;
-use crate::pattern::order::{tree_of, tree_with_variables};
+use crate::pattern::order::{Asked, MAX_NESTED, TooNested, tree_of};
 use crate::pattern::regex::Automaton;
 use crate::policy::graph::{self, Graph, Node, NodeId, Terminal};
 use crate::policy::rules::{self, Rules};
 
 use super::BuildError;
 use super::arena::{Arena, BuildNode, Carried, Id, TestId};
-
-/// Most strings that may be beginnings of one another: bounds the depth of a tree.
-const MAX_NESTED: usize = 250;
 
 /// Variables and state flags are counted in one byte (FORMAT.md §1.5).
 const MAX_NAMES: usize = 255;
@@ -161,7 +157,7 @@ impl Finisher<'_> {
                 self.states.check()?;
                 graph::Argument::StateFlag(number)
             }
-            rules::Argument::Regexes(list) => {
+            rules::Argument::Regexes(list) if first.lowered.is_empty() => {
                 let expressions: Vec<_> = list.iter().map(|(_, expression)| expression.clone()).collect();
                 let automaton = Automaton::of(&expressions).map_err(|error| BuildError::Regex {
                     text: list.first().map(|(text, _)| String::from_utf8_lossy(text).into_owned()).unwrap_or_default(),
@@ -169,44 +165,22 @@ impl Finisher<'_> {
                 })?;
                 graph::Argument::Regex(automaton.into())
             }
-            rules::Argument::Pattern(pattern) if pattern.text().is_none() => {
-                let tree = tree_with_variables(pattern, |name| self.variables.number(name.as_bytes()));
+            rules::Argument::Pattern(_) | rules::Argument::Regexes(_) => {
+                let mut asked: Vec<Asked> = Vec::with_capacity(entries.len());
+                for entry in &entries {
+                    match &entry.test.argument {
+                        rules::Argument::Pattern(pattern) => asked.push(Asked::String(pattern)),
+                        _ => asked.extend(entry.lowered.iter().map(Asked::Expression)),
+                    }
+                }
+                let variables = &mut self.variables;
+                let saved = self.arena.release.programs().saved;
+                let tree = tree_of(&asked, |name| variables.number(name.as_bytes()), saved)
+                    .map_err(|TooNested| BuildError::NestedStrings { limit: MAX_NESTED })?;
                 self.variables.check()?;
                 graph::Argument::Pattern(tree.into())
-            }
-            rules::Argument::Pattern(_) => {
-                let strings: Vec<StringPattern> = entries
-                    .iter()
-                    .filter_map(|entry| match &entry.test.argument {
-                        rules::Argument::Pattern(pattern) => Some(pattern.clone()),
-                        _ => None,
-                    })
-                    .collect();
-                check_nesting(&strings)?;
-                graph::Argument::Pattern(tree_of(&strings).into())
             }
         };
         Ok(graph::Test { filter: first.test.filter, argument })
     }
-}
-
-/// Trees are walked by recursion; this bounds how deep one can be: how many other strings a string
-/// branches off from, counted by the lengths of what sorted neighbours have in common.
-fn check_nesting(strings: &[StringPattern]) -> Result<(), BuildError> {
-    let mut texts: Vec<&[u8]> = strings.iter().filter_map(StringPattern::text).collect();
-    texts.sort_unstable();
-    let mut branchings: Vec<usize> = Vec::new();
-    for pair in texts.windows(2) {
-        let common = pair[0].iter().zip(pair[1]).take_while(|(a, b)| a == b).count();
-        while branchings.last().is_some_and(|last| *last > common) {
-            branchings.pop();
-        }
-        if branchings.last() != Some(&common) {
-            branchings.push(common);
-        }
-        if branchings.len() > MAX_NESTED {
-            return Err(BuildError::NestedStrings { limit: MAX_NESTED });
-        }
-    }
-    Ok(())
 }

@@ -9,6 +9,7 @@
 //! | thread edges whose test is decided, fold nodes with equal branches | `arena` | folding proven, threading from other releases' blobs |
 //! | one object per equal node | `arena` | proven (`strict_1`, `metafilter_any`) |
 //! | implicit rules | `implicit` | proven for 14.4.1 except where the grammar says `inferred` |
+//! | simple regular expressions as strings | `arena`, by `pattern::lower` | chosen; holds for the iOS 17 and 26 platform blobs |
 //! | conjunctions by filter cost | `sort` | one hashed case (`sys_sample`), 946 pairs of macOS 15.2 |
 //! | adjacent string tests into one | `merge` | proven (`metafilter_any`, `sys_sample`) |
 //! | nodes to the policy graph, strings to trees | `finish` | see `pattern::order` |
@@ -37,11 +38,13 @@ pub struct Passes {
     pub sort: bool,
     /// Merge adjacent string tests.
     pub merge: bool,
+    /// Make pattern programs of simple regular expressions, where the release does.
+    pub lower_regexes: bool,
 }
 
 impl Default for Passes {
     fn default() -> Self {
-        Self { thread: true, sort: true, merge: true }
+        Self { thread: true, sort: true, merge: true, lower_regexes: true }
     }
 }
 
@@ -118,7 +121,7 @@ impl BuildError {
 /// [`BuildError`] where a limit is hit.
 pub fn build(rules: &Rules, passes: Passes) -> Result<Graph, BuildError> {
     let table = rules.by_operation();
-    let mut arena = Arena::new(rules.release, passes.thread);
+    let mut arena = Arena::new(rules.release, passes);
     let implicit = implicit::applicable(rules, &table);
     let mut roots: Vec<Option<Id>> = vec![None; table.len()];
     for operation in parents_first(&table) {
