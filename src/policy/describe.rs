@@ -53,7 +53,12 @@ pub fn test(graph: &Graph, test: &Test) -> String {
         }
         Argument::Pattern(tree) => pattern(graph, test, tree),
         Argument::Regex(automaton) => {
-            format!("({} …{} states…)", function(release, test.filter, MatchKind::Regex), automaton.states.len())
+            let text = automaton.expression().ok().and_then(|expression| String::from_utf8(expression.text()).ok());
+            // A raw string has no escapes.
+            let text = text.filter(|text| !text.contains(|c: char| c == '"' || c.is_control()));
+            let text =
+                text.map_or_else(|| format!("…{} states…", automaton.states.len()), |text| format!("#\"{text}\""));
+            format!("({} {text})", function(release, test.filter, MatchKind::Regex))
         }
     }
 }
