@@ -391,22 +391,46 @@ fn other_states_have_an_equal_expression() {
 /// Where the expression would be too large the answer is an error, and soon.
 #[test]
 fn too_large_is_an_error() {
-    let count = 400;
-    // Each state leads to many others: no expression of a reasonable size.
-    let mut states = Vec::new();
-    for index in 0..count {
-        states.push(State::Fork(StateId(2 * index + 1), StateId((14 * index + 5) % (2 * count))));
-        states.push(State::Byte(index.to_le_bytes()[0], StateId((6 * index + 9) % (2 * count))));
-    }
+    let count = 300;
+    // A byte after each fork, and the fork's other way leads far away: no expression of a reasonable size.
+    let mut states: Vec<State> = (0..count)
+        .map(|index: u32| match index % 2 {
+            0 => State::Fork(StateId(index + 1), StateId((index * 7919 + 5) % count)),
+            _ => State::Byte(index.to_le_bytes()[0], StateId(index + 1)),
+        })
+        .collect();
     states.push(State::Accept);
-    states[1] = State::Byte(1, StateId(2 * count));
     let automaton = Automaton { states, start: StateId(0) };
     let start = std::time::Instant::now();
-    match automaton.expression() {
-        Ok(expression) => assert_eq!(difference(&compiled(&expression.text()), &automaton), None),
-        Err(error) => assert_eq!(error, StructureError::TooLarge),
-    }
+    assert_eq!(automaton.expression(), Err(StructureError::TooLarge));
     assert!(start.elapsed().as_secs() < 20);
+}
+
+/// Code that has no meaning is refused, with the place.
+#[test]
+fn code_without_meaning_is_refused() {
+    let object = |code: &[u8]| [&[0, 0, 0, 3], &u16::try_from(code.len()).unwrap().to_le_bytes()[..], code].concat();
+    assert!(read(&object(&[0x15, 0]), 0).is_ok() && read(&object(&[0xf5, 0xff]), 0).is_ok());
+    for (code, offset) in [
+        // Accepts whose operand is not known.
+        (&[0x15, 1][..], 106),
+        (&[0xf5, 0], 106),
+        (&[0x25, 0], 106),
+        // An instruction that is not known.
+        (&[0x19, 0x39], 107),
+        // A jump into an instruction, beyond the end, and the end itself.
+        (&[0x0a, 4, 0, 0x02, 0x61, 0x15, 0], 110),
+        (&[0x0a, 99, 0], 109),
+        (&[0x09], 107),
+        // Jumps in a circle.
+        (&[0x2f, 6, 0, 0x0a, 6, 0, 0x0a, 3, 0], 109),
+    ] {
+        let error = read(&object(code), 100).unwrap_err().to_string();
+        assert!(error.contains(&format!("offset {offset}:")), "{code:02x?}: {error}");
+    }
+    for (version, rest) in [(0, 0), (4, 0), (1, 3), (2, 3)] {
+        assert!(read(&[&[0, 0, 0, version], vec![rest; 20].as_slice()].concat(), 0).is_err(), "{version}");
+    }
 }
 
 fn byte() -> impl Strategy<Value = u8> {
@@ -477,6 +501,10 @@ proptest! {
         let bytes = write(&automaton).unwrap();
         prop_assert_eq!(&read(&bytes, 0).unwrap(), &automaton);
         prop_assert_eq!(&automaton.in_order(), &automaton);
+        let structured = automaton.structured();
+        prop_assert!(structured.is_some());
+        let text = structured.unwrap().text();
+        prop_assert_eq!(&compiled(&text), &automaton, "{}", String::from_utf8_lossy(&text));
         let text = automaton.expression().unwrap().text();
         prop_assert_eq!(difference(&compiled(&text), &automaton), None, "{}", String::from_utf8_lossy(&text));
     }

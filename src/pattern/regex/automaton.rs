@@ -86,12 +86,15 @@ impl Automaton {
             [one] => one.clone(),
             several => with_shared_beginning(several),
         };
-        let accept = builder.add(if whole == Expression::Empty { State::AcceptEmpty } else { State::Accept })?;
+        let accept = builder.add(State::Accept)?;
         let start = if whole.is_anchored() {
             builder.build(&whole, accept)?
         } else {
             let search = builder.reserve()?;
             let here = builder.build(&whole, accept)?;
+            if here == accept {
+                builder.states[accept.index()] = State::AcceptEmpty;
+            }
             let further = builder.add(State::Any(search))?;
             builder.states[search.index()] = State::Fork(here, further);
             search

@@ -69,8 +69,18 @@ impl Expression {
     pub fn is_anchored(&self) -> bool {
         match self {
             Self::Start => true,
-            Self::Sequence(list) => list.first().is_some_and(Self::is_anchored),
+            Self::Sequence(list) => list.iter().find(|item| !item.is_nothing()).is_some_and(Self::is_anchored),
             Self::Alternation(list) => !list.is_empty() && list.iter().all(Self::is_anchored),
+            _ => false,
+        }
+    }
+
+    /// Whether there is no code of it.
+    fn is_nothing(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Sequence(list) => list.iter().all(Self::is_nothing),
+            Self::Alternation(list) => list.len() < 2 && list.iter().all(Self::is_nothing),
             _ => false,
         }
     }

@@ -23,8 +23,8 @@ pub enum StructureError {
 /// Deepest nesting of constructs. Below the parser's, so that the text can be parsed.
 pub(super) const MAX_DEPTH: usize = 200;
 
-/// Most steps of the search for the states where ways meet.
-const MAX_STEPS: usize = 20_000_000;
+/// Most steps for a state of the search for the states where ways meet.
+const MAX_STEPS: usize = 256;
 
 impl Automaton {
     /// An expression that matches the same.
@@ -33,26 +33,33 @@ impl Automaton {
     /// [`StructureError::TooLarge`] for states that no compiler of expressions makes and for which
     /// an expression would be too large; [`StructureError::NoState`] for a dangling link.
     pub fn expression(&self) -> Result<Expression, StructureError> {
-        // Reachable states only, and each link checked.
         let states = reachable(self)?;
-        let structured = Structure::of(&states).and_then(|mut structure| match states.first() {
-            // The search of an expression that is not anchored.
-            Some(State::Fork(first, second)) if matches!(states[second.index()], State::Any(StateId(0))) => {
-                structure.visited[0] = true;
-                structure.visited[second.index()] = true;
-                let inner = structure.parse(first.index(), states.len(), 0)?;
-                structure.all_visited().then_some(inner)
-            }
-            _ => {
-                let inner = structure.parse(0, states.len(), 0)?;
-                structure.all_visited().then(|| anchored(inner))
-            }
-        });
-        match structured {
+        match structured(&states) {
             Some(expression) => Ok(expression),
             None => eliminate(&states).map(anchored).ok_or(StructureError::TooLarge),
         }
     }
+
+    /// The expression that the states are the compiler's own of, if there is one: in a time that
+    /// grows as the number of states does.
+    #[must_use]
+    pub fn structured(&self) -> Option<Expression> {
+        structured(&reachable(self).ok()?)
+    }
+}
+
+fn structured(states: &[State]) -> Option<Expression> {
+    let mut structure = Structure::of(states)?;
+    let expression = match states.first() {
+        // The search of an expression that is not anchored.
+        Some(State::Fork(first, second)) if matches!(states[second.index()], State::Any(StateId(0))) => {
+            structure.visited[0] = true;
+            structure.visited[second.index()] = true;
+            structure.parse(first.index(), states.len(), 0)?
+        }
+        _ => anchored(structure.parse(0, states.len(), 0)?),
+    };
+    structure.visited.iter().all(|visited| *visited).then_some(expression)
 }
 
 /// Matching starts at the start of the subject, so an expression says it.
@@ -114,13 +121,17 @@ fn class(ranges: &Ranges) -> Expression {
     if ascending && !ranges.is_empty() {
         return Expression::Class(ranges.clone());
     }
-    let excluded = bytes_of(|byte| !contains(ranges, byte));
-    // Neighbours that are excluded one by one have an empty gap between them.
-    let single: Ranges = excluded.iter().flat_map(|(low, high)| (*low..=*high).map(|byte| (byte, byte))).collect();
-    let negated = [&excluded, &single].into_iter().find(|list| !list.is_empty() && gaps(list) == *ranges);
-    match negated {
+    // What lies between two ranges is what was excluded, empty gaps between neighbours included. The
+    // last range goes over the end, unless both the lowest and the highest byte are excluded.
+    let ends = ranges.iter().map(|(_, high)| high.wrapping_add(1));
+    let starts = ranges.iter().map(|(low, _)| low.wrapping_sub(1));
+    let last = ranges.last().map(|(_, high)| high.wrapping_add(1));
+    let circular: Ranges = last.into_iter().chain(ends.clone()).zip(starts.clone()).collect();
+    let both: Ranges = std::iter::once(0).chain(ends).zip(starts.chain([u8::MAX])).collect();
+    let is_set = |list: &&Ranges| list.is_sorted() && list.iter().all(|(low, high)| low <= high);
+    let negated = [&circular, &both].into_iter().filter(is_set);
+    match negated.into_iter().find(|list| !list.is_empty() && gaps(list) == *ranges) {
         Some(list) => Expression::NegatedClass(list.clone()),
-        None if excluded == [(0, u8::MAX)] => Expression::NegatedClass(excluded),
         None => Expression::Class(bytes_of(|byte| contains(ranges, byte))),
     }
 }
@@ -165,10 +176,6 @@ impl<'a> Structure<'a> {
         }
         let meeting = meetings(states)?;
         Some(Self { states, visited: vec![false; count], repeats, is_star, meeting })
-    }
-
-    fn all_visited(&self) -> bool {
-        self.visited.iter().all(|visited| *visited)
     }
 
     /// The expression of all ways from a state to another; the number of states stands for the end.
@@ -310,7 +317,7 @@ fn meetings(states: &[State]) -> Option<Vec<usize>> {
                 found = a;
                 steps += 1;
             }
-            if steps > MAX_STEPS {
+            if steps > MAX_STEPS * order.len() {
                 return None;
             }
             if meeting[*at] != found {
