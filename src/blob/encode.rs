@@ -249,7 +249,8 @@ impl<'g> Encoder<'g> {
             }
             Argument::Address(address) => {
                 let [low, high] = address.port.to_le_bytes();
-                vec![address.protocol, u8::from(address.localhost), low, high, 0, 0, 0, 0]
+                let object = [address.protocol, u8::from(address.localhost), low, high, 0, 0, 0, 0];
+                return self.pool.intern_of(test.filter.0, &object);
             }
         };
         self.pool.intern(&object)
@@ -595,6 +596,9 @@ fn mask(width: u16, numbers: &[u16]) -> Option<Vec<u8>> {
 struct Pool {
     bytes: Vec<u8>,
     offsets: HashMap<Vec<u8>, u16>,
+    /// Addresses, by filter: local and remote ones stay apart even where they are equal (iOS 13: 3
+    /// of 3; FORMAT.md says that all equal objects are one).
+    addresses: HashMap<(u8, [u8; 8]), u16>,
 }
 
 impl Pool {
@@ -605,6 +609,16 @@ impl Pool {
         let offset = self.reserve(object.len())?;
         self.fill(offset, object);
         self.offsets.insert(object.to_vec(), offset);
+        Ok(offset)
+    }
+
+    fn intern_of(&mut self, filter: u8, address: &[u8; 8]) -> Result<u16, EncodeError> {
+        if let Some(offset) = self.addresses.get(&(filter, *address)) {
+            return Ok(*offset);
+        }
+        let offset = self.reserve(address.len())?;
+        self.fill(offset, address);
+        self.addresses.insert((filter, *address), offset);
         Ok(offset)
     }
 

@@ -19,6 +19,11 @@ mod layout;
 pub mod legacy;
 pub mod program;
 
+/// Regex objects alone, without the length in front of them (FORMAT.md §5).
+pub mod regex_object {
+    pub use super::automaton::{read, write};
+}
+
 pub use compare::{Comparison, Difference, compare};
 pub use decode::{Decoded, Leftover, PoolObject, decode};
 pub use encode::{EncodeError, encode, encode_collection};

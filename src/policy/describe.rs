@@ -51,7 +51,14 @@ pub fn test(graph: &Graph, test: &Test) -> String {
         }
         Argument::Pattern(tree) => pattern(graph, test, tree),
         Argument::Regex(automaton) => {
-            format!("({} …{} states…)", function(release, test.filter, MatchKind::Regex), automaton.states.len())
+            // Each node is described anew, so what is large or odd is not looked into.
+            let expression = if automaton.states.len() <= MOST_STATES { automaton.structured() } else { None };
+            let text = expression.and_then(|expression| String::from_utf8(expression.text()).ok());
+            // A raw string has no escapes.
+            let text = text.filter(|text| !text.contains(|c: char| c == '"' || c.is_control()));
+            let text =
+                text.map_or_else(|| format!("…{} states…", automaton.states.len()), |text| format!("#\"{text}\""));
+            format!("({} {text})", function(release, test.filter, MatchKind::Regex))
         }
     }
 }
@@ -61,6 +68,9 @@ fn flag(filter: &str, names: &[Vec<u8>], number: u16) -> String {
     let name = names.get(usize::from(number)).map(Vec::as_slice).unwrap_or_default();
     format!("({filter} {})", quoted(name))
 }
+
+/// Regular expressions of more states are not written out. Real ones have up to 222.
+const MOST_STATES: usize = 300;
 
 /// Strings of one test by kind: what is both a prefix `x/` and a literal `x` is a subpath.
 fn pattern(graph: &Graph, test: &Test, tree: &Tree) -> String {

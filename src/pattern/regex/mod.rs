@@ -2,13 +2,17 @@
 //!
 //! In: the text of a profile, or an automaton the decoder found. Out: [`Expression`] (what was
 //! written), [`Automaton`] (what is compiled), and for each a matcher; the two know nothing of each
-//! other, so they can be compared. Never: bytes of compiled code.
+//! other, so they can be compared. From an automaton back to an expression and its text. Never: bytes of compiled code.
 
 mod automaton;
+mod eliminate;
 mod parser;
+mod structure;
+mod write;
 
 pub use automaton::{Automaton, AutomatonError, State, StateId};
 pub use parser::{RegexError, RegexErrorKind, parse};
+pub use structure::StructureError;
 
 use super::tree::Ranges;
 
@@ -56,6 +60,28 @@ impl Expression {
             Self::Plus(inner) => Self::Plus(Box::new(inner.folded())),
             Self::Optional(inner) => Self::Optional(Box::new(inner.folded())),
             Self::Empty | Self::Any | Self::Start | Self::End => self.clone(),
+        }
+    }
+
+    /// Whether it can match at the start of the subject only, as its text shows: each alternative
+    /// begins with `^`. For alternatives chosen; that of a single `^` in front is measured.
+    #[must_use]
+    pub fn is_anchored(&self) -> bool {
+        match self {
+            Self::Start => true,
+            Self::Sequence(list) => list.iter().find(|item| !item.is_nothing()).is_some_and(Self::is_anchored),
+            Self::Alternation(list) => !list.is_empty() && list.iter().all(Self::is_anchored),
+            _ => false,
+        }
+    }
+
+    /// Whether there is no code of it.
+    fn is_nothing(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Sequence(list) => list.iter().all(Self::is_nothing),
+            Self::Alternation(list) => list.len() < 2 && list.iter().all(Self::is_nothing),
+            _ => false,
         }
     }
 

@@ -1,5 +1,10 @@
 //! In: the text of a regular expression. Out: [`Expression`], or the offset of what the dialect
 //! does not have. Never: a guess; what Apple's matcher cannot do is an error here.
+//!
+//! Left out: `unsupported syntax: kleene star` (LANGUAGE.md §12, question 6). Real objects have `.*`,
+//! `[^/]*` and `(x:)+`, so what it refuses is no star of one byte, and no repeat of a group as such;
+//! none at hand has a star of a group or a repeat of what may be empty, but nothing shows that those
+//! are refused. Here each star is allowed.
 
 use super::Expression;
 use crate::pattern::tree::Ranges;
@@ -108,24 +113,22 @@ impl Parser<'_> {
         })
     }
 
-    /// `x**` repeats what is repeated already: the same as `x*`.
-    fn repeats(&mut self, mut atom: Expression) -> Expression {
+    /// `x**` repeats what is repeated already: the same as `x*` (chosen; it bounds the depth too). A
+    /// group is a group: `(x+)*` stays what it is.
+    fn repeats(&mut self, atom: Expression) -> Expression {
+        // Least and most times: none or once, once or any number.
+        let mut times: Option<(bool, bool)> = None;
         while let Some(mark) = self.peek().filter(|mark| matches!(mark, b'*' | b'+' | b'?')) {
             self.position += 1;
-            atom = match (mark, atom) {
-                (b'+', inner @ (Expression::Star(_) | Expression::Plus(_))) => inner,
-                (b'*', Expression::Star(inner) | Expression::Plus(inner) | Expression::Optional(inner)) => {
-                    Expression::Star(inner)
-                }
-                (b'+', Expression::Optional(inner)) => Expression::Star(inner),
-                (b'?', inner @ (Expression::Star(_) | Expression::Optional(_))) => inner,
-                (b'?', Expression::Plus(inner)) => Expression::Star(inner),
-                (b'*', inner) => Expression::Star(Box::new(inner)),
-                (b'+', inner) => Expression::Plus(Box::new(inner)),
-                (_, inner) => Expression::Optional(Box::new(inner)),
-            };
+            let (none, many) = times.unwrap_or_default();
+            times = Some((none || mark != b'+', many || mark != b'?'));
         }
-        atom
+        match times {
+            None => atom,
+            Some((true, true)) => Expression::Star(Box::new(atom)),
+            Some((_, true)) => Expression::Plus(Box::new(atom)),
+            Some(_) => Expression::Optional(Box::new(atom)),
+        }
     }
 
     fn atom(&mut self, byte: u8) -> Result<Expression, RegexError> {
