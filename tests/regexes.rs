@@ -509,6 +509,21 @@ proptest! {
         prop_assert_eq!(difference(&compiled(&text), &automaton), None, "{}", String::from_utf8_lossy(&text));
     }
 
+    /// One object of several expressions matches what one of them matches, and has a text.
+    #[test]
+    fn several_are_an_alternation(
+        shared in "\\^?[ab/]{0,3}",
+        rests in proptest::collection::vec(prop_oneof![3 => "(a|b|/|\\[ab\\]\\+|\\.\\*|\\(a\\|b\\)){0,3}\\$?", 1 => "\\^a"], 2..5),
+    ) {
+        let texts: Vec<String> = rests.iter().map(|rest| format!("{shared}{rest}")).collect();
+        let list: Vec<Expression> = texts.iter().map(|text| parse(text.as_bytes()).unwrap()).collect();
+        let several = Automaton::of(&list).unwrap();
+        let alternation = Automaton::of(&[Expression::Alternation(list)]).unwrap();
+        prop_assert_eq!(difference(&several, &alternation), None, "{:?}", texts);
+        let text = several.structured().unwrap().text();
+        prop_assert_eq!(compiled(&text), several, "{:?} {}", texts, String::from_utf8_lossy(&text));
+    }
+
     /// The automaton matches what the reference matcher finds, on any bytes.
     #[test]
     fn automata_mean_their_expressions(
