@@ -1,8 +1,8 @@
 //! In: a [`Graph`] and a [`Request`]. Out: [`Verdict`]: the terminal that the walk ends at and the
 //! tests on the way. Never: rules or their text; a graph does not know them.
 
-use crate::pattern::tree::Tree;
-use crate::vocabulary::OperationId;
+use crate::pattern::tree::{Matcher, Tree};
+use crate::vocabulary::{FilterKind, OperationId};
 
 use super::graph::{Argument, Graph, Node, NodeId, Terminal, Test};
 use super::request::{Entitlement, Fact, Request};
@@ -14,7 +14,8 @@ pub struct Consulted<'g> {
     pub test: &'g Test,
     /// The answer.
     pub holds: bool,
-    /// Nothing was known about it, so it counts as no.
+    /// Nothing was known about it, so it counts as no; or it asks for the value of a variable, which
+    /// only a process has.
     pub assumed: bool,
 }
 
@@ -35,6 +36,10 @@ pub enum VerdictError {
     /// The graph has no entry for the operation.
     #[error("operation '{0}' has no place in a compiled profile; it exists only inside message filters")]
     NoEntry(String),
+    /// The walk ends at an action that leaves the decision to another profile. Its deny bit is
+    /// unset, but that is no allow: what the other profile says is not in the blob.
+    #[error("the profile leaves the decision to {0}, which is not part of it")]
+    Elsewhere(&'static str),
     /// The graph is damaged: a link leads nowhere.
     #[error("the policy graph is damaged at node {0}")]
     Damaged(u32),
@@ -62,9 +67,16 @@ pub fn decide<'g>(graph: &'g Graph, request: &Request) -> Result<&'g Terminal, V
 /// As [`decide`].
 pub fn explain<'g>(graph: &'g Graph, request: &Request) -> Result<Verdict<'g>, VerdictError> {
     let mut consulted = Vec::new();
-    let (terminal, node) = walk(graph, request, |step| consulted.push(step))?;
+    let (terminal, node) = walk(graph, request, |step| {
+        let assumed = step.assumed || (!step.holds && depends_on_variable(step.test));
+        consulted.push(Consulted { assumed, ..step });
+    })?;
     Ok(Verdict { terminal, node, consulted })
 }
+
+/// The actions `delegate` and `autobox`, and whom they ask (FORMAT.md §2.2: the bits are inferred
+/// from the profiles that have them).
+const ELSEWHERE: [(u32, &str); 2] = [(0x400, "the profile that it extends"), (0x1000, "the autobox profile")];
 
 fn walk<'g>(
     graph: &'g Graph,
@@ -77,7 +89,12 @@ fn walk<'g>(
     // No walk visits a node twice, so this bound is never reached in a sound graph.
     for _ in 0..=graph.nodes.len() {
         match graph.node(id) {
-            Some(Node::Terminal(terminal)) => return Ok((terminal, id)),
+            Some(Node::Terminal(terminal)) => {
+                return match ELSEWHERE.iter().find(|(flag, _)| terminal.flags & flag != 0) {
+                    Some((_, other)) => Err(VerdictError::Elsewhere(other)),
+                    None => Ok((terminal, id)),
+                };
+            }
             Some(Node::Test { test, matched, unmatched }) => {
                 let (holds, assumed) = ask(graph, test, request, &mut loaded);
                 record(Consulted { test, holds, assumed });
@@ -89,23 +106,34 @@ fn walk<'g>(
     Err(VerdictError::Damaged(id.0))
 }
 
+/// Whether the program of a test asks for a variable anywhere.
+fn depends_on_variable(test: &Test) -> bool {
+    let Argument::Pattern(tree) = &test.argument else { return false };
+    let mut work: Vec<&Tree> = vec![tree];
+    while let Some(tree) = work.pop() {
+        let Tree::Choice(branches) = tree else { continue };
+        if branches.iter().any(|branch| matches!(branch.matcher, Matcher::Variable(_))) {
+            return true;
+        }
+        work.extend(branches.iter().map(|branch| &branch.then));
+    }
+    false
+}
+
 /// The answer to one test, and whether it is only assumed.
 fn ask<'r>(graph: &Graph, test: &Test, request: &'r Request, loaded: &mut Option<&'r Entitlement>) -> (bool, bool) {
-    let name = graph.release.filter_name(test.filter);
-    if name.starts_with("%entitlement") {
-        return (entitlement(&name, &test.argument, request, loaded), false);
+    let entry = graph.release.filter(test.filter);
+    if let Some(entry) = entry.filter(|entry| entry.name.starts_with("%entitlement")) {
+        return (entitlement(&entry.name, &test.argument, request, loaded), false);
     }
     let mut known = false;
     for fact in request.facts(test.filter) {
         known = true;
         let holds = match (&test.argument, fact) {
+            // A bit field asks whether any of the bits is set (chosen), everything else for the number.
             (Argument::Number(wanted), Fact::Number(number)) => {
-                // A bit field asks whether any of the bits is set (chosen), everything else for the number.
-                let bits = graph
-                    .release
-                    .filter(test.filter)
-                    .is_some_and(|filter| filter.kind == crate::vocabulary::FilterKind::Bitfield);
-                if bits { number & wanted != 0 || wanted == number } else { wanted == number }
+                wanted == number
+                    || (number & wanted != 0 && entry.is_some_and(|entry| entry.kind == FilterKind::Bitfield))
             }
             (Argument::Numbers(set), Fact::Number(number)) => set.binary_search(number).is_ok(),
             (Argument::Text(wanted), Fact::Text(text)) => wanted == text,
