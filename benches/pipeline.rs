@@ -83,6 +83,34 @@ fn rules_compile(bencher: Bencher<'_, '_>, count: usize) {
     bencher.bench(|| blob::encode(&build(&evaluated.rules, Passes::default()).unwrap()).unwrap());
 }
 
+/// A profile of the size and kind of the largest that is known (about 90 KB of text): 750 rules
+/// with paths, names, conjunctions and regular expressions.
+fn large() -> String {
+    let mut text = "(version 1)\n(deny default)\n".to_owned();
+    for n in 0..150 {
+        writeln!(
+            text,
+            "(allow file-read* (subpath \"/Library/Application Support/Component {n}/Data\"))
+(allow file-read* file-write* (require-all (literal \"/private/var/db/component-{n}.plist\") (vnode-type REGULAR-FILE)))
+(allow mach-lookup (global-name \"com.example.component{n}.service\") (global-name \"com.example.component{n}.xpc\"))
+(allow file-read-data (regex #\"^/private/var/folders/[^/]+/component-{n}(/|$)\"))
+(deny file-write-data (require-not (subpath \"/Users/me/Documents/{n}\")))"
+        )
+        .unwrap();
+    }
+    text
+}
+
+#[divan::bench(sample_count = 20)]
+fn large_source_to_bytes(bencher: Bencher<'_, '_>) {
+    let (text, options) = (large(), options());
+    assert!((80_000..110_000).contains(&text.len()), "{}", text.len());
+    bencher.bench(|| {
+        let evaluated = sbpl::evaluate("large", text.as_bytes(), &options).unwrap();
+        blob::encode(&build(&evaluated.rules, Passes::default()).unwrap()).unwrap()
+    });
+}
+
 #[divan::bench(sample_count = 20)]
 fn application_evaluate(bencher: Bencher<'_, '_>) {
     let (text, options) = (application(), application_options());

@@ -1,11 +1,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 //! In: the profiles of other people in the corpus. Out: which evaluate, and why the others do not;
-//! the number is pinned. What `rules` writes is the same rules and text again; what `fmt` writes has
+//! the number is pinned. Each that does compiles, and its blob comes back from what is read of it. What `rules` writes is the same rules and text again; what `fmt` writes has
 //! the same forms and rules. Never: files that have to be there; without the corpus it is skipped.
 
 use std::path::{Path, PathBuf};
 
-use sbtool::policy::passes::{Passes, build};
+use sbtool::blob;
+use sbtool::policy::collection::{Collection, Profile};
+use sbtool::policy::passes::Passes;
+use sbtool::runtime::limits;
 use sbtool::sbpl::reader::read_form;
 use sbtool::sbpl::scheme::Symbols;
 use sbtool::sbpl::source::Sources;
@@ -78,18 +81,23 @@ fn formatting_changes_no_program() {
 }
 
 #[test]
-fn profiles_evaluate() {
+fn profiles_evaluate_and_compile() {
     let Some(folder) = corpus() else { return };
     let names = profiles(&folder);
     let mut failures = Vec::new();
+    let mut graphs = Vec::new();
     for name in &names {
         let path = folder.join(name);
         let text = std::fs::read(&path).unwrap();
         match sbpl::evaluate(name, &text, &options(&path)) {
             Ok(evaluated) => {
-                let graph = build(&evaluated.rules, Passes::default());
-                let graph = graph.map_or_else(|error| format!("no graph: {error}"), |_| "graph".to_owned());
-                println!("ok     {name}: {} rules, {graph}", evaluated.rules.list.len());
+                let (bytes, graph) = limits::compile(&evaluated.rules, Passes::default()).unwrap();
+                let decoded = blob::decode(&bytes, evaluated.rules.release).unwrap();
+                assert!(decoded.leftover.is_empty(), "{name}");
+                assert!(blob::encode_collection(&decoded.collection).unwrap() == bytes, "{name}");
+                let (rules, nodes) = (evaluated.rules.list.len(), graph.nodes.len());
+                println!("ok     {name}: {rules} rules, {nodes} nodes, {} bytes", bytes.len());
+                graphs.push(Profile::new(name.clone(), graph));
                 // What the writer makes of the rules means the same rules, without any help, and is
                 // written the same again.
                 let written = sbpl::write_rules(&evaluated.rules);
@@ -116,6 +124,12 @@ fn profiles_evaluate() {
         EXPECTED_FAILURES.iter().map(|(name, message)| (*name, (*message).to_owned())).collect();
     assert_eq!(names.len(), 59);
     assert_eq!(failures, expected);
+    // All of them in one blob.
+    let all = Collection::of(graphs).unwrap();
+    let bytes = blob::encode_collection(&all).unwrap();
+    let decoded = blob::decode(&bytes, all.release).unwrap();
+    assert_eq!((decoded.collection.profiles.len(), decoded.leftover.len()), (58, 0));
+    assert!(blob::encode_collection(&decoded.collection).unwrap() == bytes);
 }
 
 /// The profile that does not evaluate, with its message: it is wrong on purpose.

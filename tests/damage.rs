@@ -91,7 +91,7 @@ fn survives(bytes: &[u8], requests: &[Request]) -> bool {
         // What was written in the encoder's order is written so again.
         assert_eq!(encode(&back.graph).unwrap(), again);
     }
-    for node in &decoded.graph.nodes {
+    for node in decoded.graph.nodes.iter() {
         match node {
             Node::Test { test, .. } => drop(sbtool::policy::describe::test(&decoded.graph, test)),
             Node::Terminal(terminal) => drop(sbtool::policy::describe::terminal(&decoded.graph, terminal)),
@@ -174,9 +174,10 @@ fn chain_of(count: usize, filter: &str, argument: &Argument) -> Graph {
         release: release(),
         flags: 0,
         entries: vec![entry; slots],
-        nodes,
-        variables: Vec::new(),
-        states: Vec::new(),
+        nodes: nodes.into(),
+        variables: [].into(),
+        states: [].into(),
+        profile_flags: [].into(),
     }
 }
 

@@ -70,15 +70,17 @@ fn the_order_of_nodes_in_a_graph_says_nothing() {
         let bytes = blob::encode(&graph).unwrap();
         let last = u32::try_from(graph.nodes.len() - 1).unwrap();
         let mut turned = graph.clone();
-        turned.nodes.reverse();
+        let mut nodes = turned.nodes.to_vec();
+        nodes.reverse();
         let turn = |id: &mut sbtool::policy::graph::NodeId| id.0 = last - id.0;
         turned.entries.iter_mut().for_each(turn);
-        for node in &mut turned.nodes {
+        for node in &mut nodes {
             if let Node::Test { matched, unmatched, .. } = node {
                 turn(matched);
                 turn(unmatched);
             }
         }
+        turned.nodes = nodes.into();
         assert_eq!(blob::encode(&turned).unwrap(), bytes, "{name}");
     }
 }

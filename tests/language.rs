@@ -196,6 +196,13 @@ fn names_of_section_four() {
             "(with-filter (literal \"/x\") (allow file-read* (literal \"/y\")))",
             "(allow file-read* (require-all (literal \"/y\") (literal \"/x\")))",
         ),
+        // What they add is evaluated for each rule, the innermost first.
+        (
+            "(define n 0) (with-filter (begin (set! n (+ n 1)) (uid n)) (allow signal) (with-modifier (with report) (with-filter (file-mode n) (allow signal (uid 9)))))",
+            "(allow signal (uid 1))\n(allow signal (require-all (require-all (uid 9) (file-mode 1)) (uid 2)) (with report))",
+        ),
+        ("(with-filter 5 (define x 1))(allow signal)", "(allow signal)"),
+        ("(with-filter 5 (allow signal))", "error: illegal argument to with-filter: 5"),
         ("(with-modifier (with report) (allow signal))", "(allow signal (with report))"),
         ("(with-operations (list signal) (allow file-read*))", "(allow file-read* signal)"),
         ("(allow qtn-download)(allow signal)", "(allow signal)"),

@@ -91,7 +91,7 @@ fn verdict(policy: &Policy, world: &World, operation: &str, target: &str) -> &'s
     let question = Question { operation: probed_operation(operation), subject: Some(target), facts: &[] };
     match ask(policy, world, &question).unwrap().action() {
         Action::Allow => "allow",
-        Action::Deny => "deny",
+        Action::Deny | Action::Delegate | Action::Autobox => "deny",
     }
 }
 

@@ -1,17 +1,18 @@
-//! In: bytes of a compiled single profile. Out: [`Decoded`]: the graph, the header, and an account
+//! In: bytes of a compiled profile or collection. Out: [`Decoded`]: the graph, the header, and an account
 //! of every byte. Never: an allocation or a loop by a size that the blob merely claims.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::layout::{Header, NODE, Section};
+use super::layout::{Header, NODE, Record, Section};
 use super::{BlobError, automaton, program, slice, word};
 use crate::pattern::regex::Automaton;
 use crate::pattern::tree::Tree;
+use crate::policy::collection::{Collection, Profile};
 use crate::policy::graph::{Argument, Graph, Modifier, ModifierArgument, Node, NodeId, Terminal, Test};
 use crate::policy::rules::Address;
-use crate::vocabulary::{FilterId, FilterKind, ModifierArgumentKind, ModifierId, OperationId, Release};
+use crate::vocabulary::{FilterId, FilterKind, ModifierArgumentKind, ModifierId, OperationId, Release, TerminalForm};
 
 /// An object behind the nodes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,9 @@ pub struct Leftover {
 /// A decoded blob.
 #[derive(Debug)]
 pub struct Decoded {
-    /// The policy. Its nodes have the order of the blob.
+    /// The profiles. Their nodes have the order of the blob.
+    pub collection: Collection,
+    /// The policy of the first profile, which is the only one where the blob is no collection.
     pub graph: Graph,
     /// Header, tables.
     pub header: Header,
@@ -46,12 +49,13 @@ pub struct Decoded {
     pub leftover: Vec<Leftover>,
 }
 
-/// Decodes a single profile.
+/// Decodes a single profile or a collection.
 ///
 /// # Errors
 /// The first field that makes no sense, with its offset.
 pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobError> {
     let header = Header::read(bytes, release)?;
+    let layout = release.layout()?;
     let mut decoder = Decoder {
         bytes,
         release,
@@ -66,27 +70,50 @@ pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobEr
     for index in 0..count {
         nodes.push(decoder.node(index)?);
     }
-    let entries = header.operations.iter().enumerate().map(|(operation, entry)| {
-        decoder.link(
-            format!("entry of operation {operation}"),
-            header.padding.start - 2 * (header.operations.len() - operation),
-            *entry,
-        )
-    });
-    let entries = entries.collect::<Result<Vec<_>, _>>()?;
-    let variables = decoder.names("variables")?;
-    let states = decoder.names("states")?;
-    let mut flags = header.field("flags");
-    if header.field("policies") != 0 {
-        flags &= !header.message_filter_flag;
+    let nodes: Arc<[Node]> = nodes.into();
+    let [variables, states, flag_names, references] =
+        ["variables", "states", "profile_flags", "profile_flag_references"].map(|table| decoder.names(table));
+    let (variables, states): (Arc<[_]>, Arc<[_]>) = (variables?.into(), states?.into());
+    let references: Arc<[_]> = references?.into();
+    let profile_flags = flag_names?;
+    let _messages = decoder.names("messages")?;
+    let mut profiles = Vec::with_capacity(header.records.len());
+    for record in &header.records {
+        let start = record.offset + if header.is_collection { 2 * layout.record.len() } else { 0 };
+        let mut entries = Vec::with_capacity(record.operations.len());
+        for (operation, entry) in record.operations.iter().enumerate() {
+            let field = || format!("entry of operation {operation}");
+            entries.push(decoder.link(field, start + 2 * operation, *entry)?);
+        }
+        let graph = Graph {
+            release,
+            flags: record.flags,
+            entries,
+            nodes: nodes.clone(),
+            variables: variables.clone(),
+            states: states.clone(),
+            profile_flags: references.clone(),
+        };
+        profiles.push(decoder.profile(record, graph, profile_flags.len())?);
     }
-    let graph = Graph { release, flags, entries, nodes, variables, states };
+    // Bits that follow from the graph are worked out again when it is encoded.
+    let filters_messages = filters_messages(&profiles);
+    for (profile, filters) in profiles.iter_mut().zip(filters_messages) {
+        if filters {
+            profile.graph.flags &= !header.message_filter_flag;
+        }
+    }
+    let mut variable_order: Vec<u16> = (0..u16::try_from(variables.len()).unwrap_or(u16::MAX)).collect();
+    variable_order.sort_by_key(|number| header.table("variables").get(usize::from(*number)).copied());
+    let graph = profiles[0].graph.clone();
+    let collection =
+        Collection { release, is_collection: header.is_collection, profiles, profile_flags, variable_order };
     let objects: Vec<PoolObject> =
         decoder.objects.into_iter().map(|(start, (end, kind))| PoolObject { range: start..end, kind }).collect();
     let sections = header.sections(bytes.len());
     let mut leftover = unaccounted(bytes, header.nodes.end, &objects)?;
-    leftover.extend(unreached(&graph, &header));
-    Ok(Decoded { graph, header, sections, objects, leftover })
+    leftover.extend(unreached(&collection, &header));
+    Ok(Decoded { collection, graph, header, sections, objects, leftover })
 }
 
 /// Pool bytes that belong to no object and are no padding before one.
@@ -108,10 +135,29 @@ fn unaccounted(bytes: &[u8], start: usize, objects: &[PoolObject]) -> Result<Vec
     Ok(leftover)
 }
 
-/// Nodes that no operation leads to, and a policy table entry that no terminal names.
-fn unreached(graph: &Graph, header: &Header) -> Vec<Leftover> {
-    let mut reached = vec![false; graph.nodes.len()];
-    for id in graph.reachable() {
+/// Whether each profile reaches a terminal with a message filter.
+fn filters_messages(profiles: &[Profile]) -> Vec<bool> {
+    let any = profiles.first().is_some_and(|profile| profile.graph.nodes.iter().any(is_message_filter));
+    profiles
+        .iter()
+        .map(|profile| {
+            let graph = &profile.graph;
+            any && graph.reachable().iter().any(|id| graph.node(*id).is_some_and(is_message_filter))
+        })
+        .collect()
+}
+
+pub(super) fn is_message_filter(node: &Node) -> bool {
+    matches!(node, Node::Terminal(terminal) if terminal.message_filters().next().is_some())
+}
+
+/// Nodes that no operation of any profile leads to.
+fn unreached(collection: &Collection, header: &Header) -> Vec<Leftover> {
+    let Some(first) = collection.profiles.first() else { return Vec::new() };
+    let entries = collection.profiles.iter().flat_map(|profile| profile.graph.entries.iter().copied());
+    let all = Graph { entries: entries.collect(), ..first.graph.clone() };
+    let mut reached = vec![false; all.nodes.len()];
+    for id in all.reachable() {
         reached[id.index()] = true;
     }
     reached
@@ -143,12 +189,39 @@ const MAX_COPIED: usize = 64 << 20;
 
 impl<'a> Decoder<'a> {
     /// A link: it must lead to a node.
-    fn link(&self, field: String, offset: usize, value: u16) -> Result<NodeId, BlobError> {
+    fn link(&self, field: impl FnOnce() -> String, offset: usize, value: u16) -> Result<NodeId, BlobError> {
         if usize::from(value) * NODE >= self.header.nodes.len() {
             let count = self.header.nodes.len() / NODE;
-            return Err(BlobError::bad(field, offset, format!("leads to node {value} of {count}")));
+            return Err(BlobError::bad(field(), offset, format!("leads to node {value} of {count}")));
         }
         Ok(NodeId(u32::from(value)))
+    }
+
+    /// A profile with what its record says; `flags` is the number of profile flags.
+    fn profile(&mut self, record: &Record, mut graph: Graph, flags: usize) -> Result<Profile, BlobError> {
+        if !self.header.is_collection {
+            return Ok(Profile::new(Vec::new(), graph));
+        }
+        let name = self.c_string(record.name)?;
+        // Each of these two has a flag bit that says that it is there.
+        let mut optional = |value: u16, bit: u16, what: &str| {
+            if (value != 0) != (graph.flags & bit != 0) && bit != 0 {
+                let reason = format!("flags 0x{:04x} and the offset {value} do not agree", graph.flags);
+                return Err(BlobError::bad(what, record.offset, reason));
+            }
+            graph.flags &= !bit;
+            Ok((value != 0).then_some(value))
+        };
+        let bits = self.header.record_flags;
+        let base = optional(record.base, bits.based, "base of a profile")?;
+        let flag_set = optional(record.flag_set, bits.flag_set, "profile flags of a profile")?;
+        let base = base.map(|offset| self.c_string(offset)).transpose()?;
+        let flag_set = flag_set.map(|offset| self.bit_set(offset)).transpose()?;
+        if let Some(flag) = flag_set.iter().flatten().find(|flag| usize::from(**flag) >= flags) {
+            let reason = format!("flag {flag} of {flags}");
+            return Err(BlobError::bad("profile flags of a profile", record.offset, reason));
+        }
+        Ok(Profile { name, base, flag_set, graph })
     }
 
     fn node(&mut self, index: usize) -> Result<Node, BlobError> {
@@ -160,12 +233,12 @@ impl<'a> Decoder<'a> {
                 let mut links = [NodeId(0); 2];
                 for (slot, (name, at)) in links.iter_mut().zip([("match", 4), ("unmatch", 6)]) {
                     let value = u16::from_le_bytes([raw[at], raw[at + 1]]);
-                    let field = format!("{name} link of node {index}");
-                    *slot = self.link(field.clone(), offset + at, value)?;
+                    let field = || format!("{name} link of node {index}");
+                    *slot = self.link(field, offset + at, value)?;
                     // Every child has a higher number than its parent (FORMAT.md §2.4), so every
                     // walk ends.
                     if usize::from(value) <= index {
-                        return Err(BlobError::bad(field, offset + at, format!("leads back to node {value}")));
+                        return Err(BlobError::bad(field(), offset + at, format!("leads back to node {value}")));
                     }
                 }
                 Ok(Node::Test { test, matched: links[0], unmatched: links[1] })
@@ -231,6 +304,15 @@ impl<'a> Decoder<'a> {
                 }
                 Argument::StateFlag(value)
             }
+            (FilterKind::ProfileFlag, false) => {
+                let count = self.header.table("profile_flag_references").len();
+                if usize::from(value) >= count {
+                    let field = format!("profile flag of node {index}");
+                    return Err(BlobError::bad(field, offset + 2, format!("{value} of {count}")));
+                }
+                Argument::ProfileFlag(value)
+            }
+            (FilterKind::Mask, false) => self.mask(value)?,
             (FilterKind::Network, false) => Argument::Address(self.address(value)?),
             (FilterKind::Boolean | FilterKind::Bitfield | FilterKind::Enum | FilterKind::Integer, false) => {
                 Argument::Number(value)
@@ -248,6 +330,9 @@ impl<'a> Decoder<'a> {
     }
 
     fn terminal(&mut self, index: usize, offset: usize, raw: &[u8]) -> Result<Terminal, BlobError> {
+        if self.header.terminal == TerminalForm::SignalAndMessage {
+            return self.terminal_with_signal(index, offset, raw);
+        }
         let flags = u32::from_le_bytes([raw[1], raw[2], raw[3], 0]);
         let inline = flags & Terminal::INLINE != 0;
         let area = [raw[4], raw[5], raw[6], raw[7]];
@@ -280,6 +365,33 @@ impl<'a> Decoder<'a> {
         Ok(Terminal { flags: flags & !Terminal::INLINE, modifiers })
     }
 
+    /// FORMAT.md §2.2, iOS 13: flags, a signal, the number of a message counted from 1.
+    fn terminal_with_signal(&mut self, index: usize, offset: usize, raw: &[u8]) -> Result<Terminal, BlobError> {
+        let field = || format!("modifiers of node {index}");
+        let known = |name: &str| {
+            let unknown = || BlobError::bad(field(), offset, format!("{} has no '{name}'", self.release.name()));
+            self.release.modifier_named(name).map(|modifier| modifier.id).ok_or_else(unknown)
+        };
+        if raw[3] != 0 || raw[5..] != [0; 3] {
+            return Err(BlobError::bad(field(), offset + 2, "bytes that must be zero are not"));
+        }
+        let mut modifiers = Vec::new();
+        if raw[2] != 0 {
+            let id = known("send-signal")?;
+            modifiers.push(Modifier { id, argument: ModifierArgument::Number(u16::from(raw[2])) });
+        }
+        if raw[4] != 0 {
+            let id = known("message")?;
+            let table = self.header.table("messages");
+            let place = table
+                .get(usize::from(raw[4]) - 1)
+                .copied()
+                .ok_or_else(|| BlobError::bad(field(), offset + 4, format!("message {} of {}", raw[4], table.len())))?;
+            modifiers.push(Modifier { id, argument: ModifierArgument::Text(self.c_string(place)?) });
+        }
+        Ok(Terminal { flags: u32::from(raw[1]), modifiers })
+    }
+
     fn modifier(&mut self, index: usize, offset: usize, raw: [u8; 4]) -> Result<Modifier, BlobError> {
         let id = ModifierId(raw[0]);
         let value = u16::from_le_bytes([raw[2], raw[3]]);
@@ -305,7 +417,7 @@ impl<'a> Decoder<'a> {
                         format!("{value} of {}", table.len()),
                     )
                 })?;
-                let entry = self.link(format!("message filter {value}"), offset + 2, *root)?;
+                let entry = self.link(|| format!("message filter {value}"), offset + 2, *root)?;
                 ModifierArgument::MessageFilter { operation, entry }
             }
             _ if raw[1] != 0 => {
@@ -390,6 +502,23 @@ impl<'a> Decoder<'a> {
         self.copy(start, length + size_of::<u16>() * count as usize)?;
         let numbers = (0..length * 8).filter(|bit| bits[bit / 8] & (1 << (bit % 8)) != 0);
         Ok(numbers.filter_map(|bit| u16::try_from(bit).ok()).collect())
+    }
+
+    /// A set with its width in front (iOS 13.0: 531 bits; not in FORMAT.md, read off that blob).
+    fn mask(&mut self, offset: u16) -> Result<Argument, BlobError> {
+        let start = self.address_of(offset);
+        let width = word(self.bytes, "mask", start)?;
+        let length = usize::from(width).div_ceil(8);
+        let bits = slice(self.bytes, "mask", start + 2, length)?;
+        let beyond = usize::from(width) % 8;
+        if width == 0 || (beyond != 0 && bits.last().is_some_and(|last| last >> beyond != 0)) {
+            return Err(BlobError::bad("mask", start, "has bits beyond its width, or no width"));
+        }
+        self.account(start, 2 + length, "mask")?;
+        let count: u32 = bits.iter().map(|byte| byte.count_ones()).sum();
+        self.copy(start, length + size_of::<u16>() * count as usize)?;
+        let numbers = (0..width).filter(|bit| bits[usize::from(bit / 8)] & (1 << (bit % 8)) != 0).collect();
+        Ok(Argument::Mask { width, numbers })
     }
 
     fn address(&mut self, offset: u16) -> Result<Address, BlobError> {

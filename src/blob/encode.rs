@@ -1,13 +1,16 @@
-//! In: a [`Graph`]. Out: the blob that Apple's compiler makes of it. Never: a choice about the
+//! In: a [`Graph`] or a [`Collection`]. Out: the blob that Apple's compiler makes of it. Never: a choice about the
 //! graph; order of nodes, indexes and pool objects follow from it by FORMAT.md §2.5 and
 //! COMPILER.md §4 (proven on 133,009 nodes of real blobs and on all hashed cases).
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
+use super::decode::is_message_filter;
 use super::layout::NODE;
 use super::{automaton, program};
+use crate::policy::collection::{Collection, Profile};
 use crate::policy::graph::{Argument, Graph, Modifier, ModifierArgument, Node, NodeId, Terminal, Test};
-use crate::vocabulary::{Layout, UnknownFormat};
+use crate::vocabulary::{Layout, RecordWord, TerminalForm, UnknownFormat};
 
 /// Why a graph has no blob. Nothing has been written then.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,6 +33,14 @@ pub enum EncodeError {
         /// What is wrong.
         reason: String,
     },
+    /// A terminal says more than the release's terminals can.
+    #[error("terminals of {release} have no place for {what}")]
+    Modifier {
+        /// The release.
+        release: String,
+        /// What does not fit.
+        what: String,
+    },
     /// The release has no binary format yet.
     #[error(transparent)]
     UnknownFormat(#[from] UnknownFormat),
@@ -38,22 +49,53 @@ pub enum EncodeError {
     Damaged(String),
 }
 
-/// The blob of a graph.
+/// The blob of a graph: a single profile.
 ///
 /// # Errors
 /// [`EncodeError`] where it does not fit the format.
 pub fn encode(graph: &Graph) -> Result<Vec<u8>, EncodeError> {
-    let layout = graph.release.layout()?;
-    let slots = graph.release.operation_slots();
-    if graph.entries.len() != slots {
-        return Err(EncodeError::Damaged(format!("{} entries for {slots} operations", graph.entries.len())));
+    encode_collection(&Collection::single(graph.clone()))
+}
+
+/// The blob of a collection, or of the only profile.
+///
+/// # Errors
+/// [`EncodeError`] where it does not fit the format.
+pub fn encode_collection(collection: &Collection) -> Result<Vec<u8>, EncodeError> {
+    let layout = collection.release.layout()?;
+    let slots = collection.release.operation_slots();
+    let Some(first) = collection.profiles.first() else {
+        return Err(EncodeError::Damaged("no profile".to_owned()));
+    };
+    for Profile { graph, .. } in &collection.profiles {
+        if graph.entries.len() != slots {
+            return Err(EncodeError::Damaged(format!("{} entries for {slots} operations", graph.entries.len())));
+        }
+        if !Arc::ptr_eq(&graph.nodes, &first.graph.nodes) {
+            return Err(EncodeError::Damaged("profiles that do not share their nodes".to_owned()));
+        }
     }
-    let mut encoder = Encoder::new(graph);
-    encoder.place_modifier_lists()?;
-    for entry in &graph.entries {
-        encoder.emit(*entry)?;
+    let mut encoder = Encoder::new(collection, &first.graph, layout);
+    // By file name, whatever the order of the records (FORMAT.md §2.5, rules 2 and 6).
+    let mut order: Vec<&Profile> = collection.profiles.iter().collect();
+    order.sort_by_cached_key(|profile| [profile.name.as_slice(), b".sb"].concat());
+    encoder.place_modifier_lists(&order)?;
+    for profile in &order {
+        if collection.is_collection {
+            encoder.pool.intern_name(&profile.name)?;
+            // That its base and flag set follow its name is guessed: no collection with them was at hand.
+            if let Some(base) = &profile.base {
+                encoder.pool.intern_name(base)?;
+            }
+            if let Some(set) = &profile.flag_set {
+                encoder.pool.intern(&bit_set(set))?;
+            }
+        }
+        for entry in &profile.graph.entries {
+            encoder.emit(*entry)?;
+        }
     }
-    encoder.finish(layout)
+    encoder.finish()
 }
 
 /// What is left to do, innermost last.
@@ -63,7 +105,10 @@ enum Task {
 }
 
 struct Encoder<'g> {
+    collection: &'g Collection,
+    /// One of the profiles; all share nodes and names.
     graph: &'g Graph,
+    layout: &'g Layout,
     /// Nodes in the order in which they are written: the first one gets the highest index.
     written: Vec<NodeId>,
     position: Vec<Option<usize>>,
@@ -74,9 +119,11 @@ struct Encoder<'g> {
 }
 
 impl<'g> Encoder<'g> {
-    fn new(graph: &'g Graph) -> Self {
+    fn new(collection: &'g Collection, graph: &'g Graph, layout: &'g Layout) -> Self {
         Self {
+            collection,
             graph,
+            layout,
             written: Vec::new(),
             position: vec![None; graph.nodes.len()],
             pool: Pool::default(),
@@ -91,8 +138,11 @@ impl<'g> Encoder<'g> {
 
     /// Lists of several modifiers stand first in the pool (FORMAT.md §2.5, rule 5); their order is
     /// that of the visit (chosen).
-    fn place_modifier_lists(&mut self) -> Result<(), EncodeError> {
-        for id in self.visit_order()? {
+    fn place_modifier_lists(&mut self, profiles: &[&Profile]) -> Result<(), EncodeError> {
+        if self.layout.terminal == TerminalForm::SignalAndMessage {
+            return Ok(());
+        }
+        for id in self.visit_order(profiles)? {
             if let Node::Terminal(terminal) = self.node(id)?
                 && terminal.modifiers.len() > 1
             {
@@ -104,10 +154,10 @@ impl<'g> Encoder<'g> {
     }
 
     /// Nodes in the order in which `emit` first sees them.
-    fn visit_order(&self) -> Result<Vec<NodeId>, EncodeError> {
+    fn visit_order(&self, profiles: &[&Profile]) -> Result<Vec<NodeId>, EncodeError> {
         let mut seen = vec![false; self.graph.nodes.len()];
         let mut order = Vec::new();
-        for entry in &self.graph.entries {
+        for entry in profiles.iter().flat_map(|profile| &profile.graph.entries) {
             let mut work = vec![*entry];
             while let Some(id) = work.pop() {
                 let node = self.node(id)?;
@@ -178,7 +228,10 @@ impl<'g> Encoder<'g> {
         let name = || self.graph.release.filter_name(test.filter).into_owned();
         let fail = |reason: &str| EncodeError::Argument { filter: name(), reason: reason.to_owned() };
         let object = match &test.argument {
-            Argument::Number(_) | Argument::StateFlag(_) => return Ok(0),
+            Argument::Number(_) | Argument::StateFlag(_) | Argument::ProfileFlag(_) => return Ok(0),
+            Argument::Mask { width, numbers } => {
+                mask(*width, numbers).ok_or_else(|| fail("a number beyond its width"))?
+            }
             Argument::Numbers(numbers) => bit_set(numbers),
             Argument::Text(text) => c_string(text).ok_or_else(|| fail("string longer than 65,534 bytes"))?,
             Argument::Pattern(tree) => {
@@ -199,30 +252,38 @@ impl<'g> Encoder<'g> {
         self.pool.intern(&object)
     }
 
-    fn finish(mut self, layout: &Layout) -> Result<Vec<u8>, EncodeError> {
+    fn finish(mut self) -> Result<Vec<u8>, EncodeError> {
+        let mut tables = Tables::default();
+        let nodes = self.nodes(&mut tables)?;
+        self.names(&mut tables)?;
+        let records = self.records()?;
+        let mut out = self.header(&tables)?;
+        for name in &self.layout.tables {
+            out.extend(tables.get(name).iter().flat_map(|entry| entry.to_le_bytes()));
+        }
+        out.extend(records);
+        out.resize(out.len().next_multiple_of(self.layout.alignment), 0);
+        out.extend(nodes);
+        out.extend(self.pool.bytes);
+        Ok(out)
+    }
+
+    /// Index of a node in the blob.
+    fn index(&self, id: NodeId) -> Result<u16, EncodeError> {
         let count = self.written.len();
-        let index = |encoder: &Self, id: NodeId| -> Result<u16, EncodeError> {
-            let position = encoder.position.get(id.index()).copied().flatten();
-            let position = position.ok_or_else(|| EncodeError::Damaged(format!("node {} was not reached", id.0)))?;
-            u16::try_from(count - 1 - position).map_err(|_| EncodeError::TooMany {
-                what: "nodes",
-                count,
-                limit: usize::from(u16::MAX),
-            })
-        };
-        // Index tables: numbers are given when a node is written (FORMAT.md §2.5, rule 4).
-        let mut regexes: Vec<u16> = Vec::new();
-        let mut states: Vec<u16> = Vec::new();
-        let mut policies: Vec<u16> = Vec::new();
-        let number = |list: &mut Vec<u16>, value: u16| -> u16 {
-            let known = list.iter().position(|known| *known == value);
-            let place = known.unwrap_or_else(|| {
-                list.push(value);
-                list.len() - 1
-            });
-            u16::try_from(place).unwrap_or(u16::MAX)
-        };
-        let mut nodes = vec![0u8; NODE * count];
+        let position = self.position.get(id.index()).copied().flatten();
+        let position = position.ok_or_else(|| EncodeError::Damaged(format!("node {} was not reached", id.0)))?;
+        u16::try_from(count - 1 - position).map_err(|_| EncodeError::TooMany {
+            what: "nodes",
+            count,
+            limit: usize::from(u16::MAX),
+        })
+    }
+
+    /// The node array. Numbers in the index tables are given when a node is written (FORMAT.md
+    /// §2.5, rule 4).
+    fn nodes(&mut self, tables: &mut Tables) -> Result<Vec<u8>, EncodeError> {
+        let mut nodes = vec![0u8; NODE * self.written.len()];
         for id in self.written.clone() {
             let bytes = match self.node(id)? {
                 Node::Test { test, matched, unmatched } => {
@@ -230,51 +291,111 @@ impl<'g> Encoder<'g> {
                     let (second_form, argument) = match &test.argument {
                         Argument::Number(number) => (false, *number),
                         Argument::Numbers(_) => (true, offset),
-                        Argument::Regex(_) => (true, number(&mut regexes, offset)),
-                        Argument::StateFlag(state) => (false, number(&mut states, *state)),
+                        Argument::Regex(_) => (true, tables.regexes.number(offset)),
+                        Argument::StateFlag(state) => (false, tables.states.number(*state)),
+                        Argument::ProfileFlag(flag) => (false, tables.profile_flags.number(*flag)),
                         _ => (false, offset),
                     };
                     let filter = test.filter.0 | if second_form { 0x80 } else { 0 };
                     let (a, m, u) = (
                         argument.to_le_bytes(),
-                        index(&self, *matched)?.to_le_bytes(),
-                        index(&self, *unmatched)?.to_le_bytes(),
+                        self.index(*matched)?.to_le_bytes(),
+                        self.index(*unmatched)?.to_le_bytes(),
                     );
                     [0, filter, a[0], a[1], m[0], m[1], u[0], u[1]]
+                }
+                Node::Terminal(terminal) if self.layout.terminal == TerminalForm::SignalAndMessage => {
+                    self.terminal_with_signal(terminal, tables)?
                 }
                 Node::Terminal(terminal) => {
                     let mut entries = Vec::with_capacity(terminal.modifiers.len());
                     for modifier in &terminal.modifiers {
-                        entries.push(self.modifier(modifier, |entry| Ok(number(&mut policies, index(&self, entry)?)))?);
+                        let policy = |entry| Ok(tables.policies.number(self.index(entry)?));
+                        entries.push(self.modifier(modifier, policy)?);
                     }
                     self.terminal(id, terminal, &entries)?
                 }
             };
-            let at = NODE * usize::from(index(&self, id)?);
+            let at = NODE * usize::from(self.index(id)?);
             nodes[at..at + NODE].copy_from_slice(&bytes);
         }
-        let variables =
-            self.graph.variables.iter().map(|name| self.pool.intern_name(name)).collect::<Result<Vec<_>, _>>()?;
-        let mut state_names = Vec::with_capacity(states.len());
-        for state in &states {
-            let name = self.graph.states.get(usize::from(*state));
-            let name = name.ok_or_else(|| EncodeError::Damaged(format!("no state flag {state}")))?;
-            state_names.push(self.pool.intern_name(name)?);
+        Ok(nodes)
+    }
+
+    /// Names behind the data of the profiles: variables, state flags, profile flags, references.
+    fn names(&mut self, tables: &mut Tables) -> Result<(), EncodeError> {
+        let missing = |what: &str, number: u16| EncodeError::Damaged(format!("no {what} {number}"));
+        for number in &self.collection.variable_order {
+            let name = self.graph.variables.get(usize::from(*number));
+            self.pool.intern_name(name.ok_or_else(|| missing("variable", *number))?)?;
         }
-        let mut flags = self.graph.flags;
-        if !policies.is_empty() {
-            flags |= layout.message_filter_flag;
+        for name in self.graph.variables.iter() {
+            tables.variables.push(self.pool.intern_name(name)?);
         }
-        let tables = [("regexes", regexes), ("variables", variables), ("states", state_names), ("policies", policies)];
-        let table =
-            |name: &str| tables.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, entries)| entries);
+        for state in tables.states.list.clone() {
+            let name = self.graph.states.get(usize::from(state)).ok_or_else(|| missing("state flag", state))?;
+            tables.state_names.push(self.pool.intern_name(name)?);
+        }
+        for name in &self.collection.profile_flags {
+            tables.flag_names.push(self.pool.intern_name(name)?);
+        }
+        for flag in tables.profile_flags.list.clone() {
+            let name = self.graph.profile_flags.get(usize::from(flag)).ok_or_else(|| missing("profile flag", flag))?;
+            tables.references.push(self.pool.intern_name(name)?);
+        }
+        Ok(())
+    }
+
+    /// The flags of a profile, with the bits that follow from the rest.
+    fn flags(&self, profile: &Profile) -> u16 {
+        let graph = &profile.graph;
+        let bit = self.layout.message_filter_flag;
+        let any = bit != 0 && graph.nodes.iter().any(is_message_filter);
+        let filters = any && graph.reachable().iter().any(|id| graph.node(*id).is_some_and(is_message_filter));
+        let bits = self.layout.record_flags;
+        graph.flags
+            | if filters { bit } else { 0 }
+            | if profile.base.is_some() { bits.based } else { 0 }
+            | if profile.flag_set.is_some() { bits.flag_set } else { 0 }
+    }
+
+    /// Records and operation tables of the profiles.
+    fn records(&self) -> Result<Vec<u8>, EncodeError> {
+        let mut out = Vec::new();
+        let known = |object: Option<Vec<u8>>| {
+            let offset = object.and_then(|object| self.pool.known(&object));
+            offset.ok_or_else(|| EncodeError::Damaged("a name is not in the pool".to_owned()))
+        };
+        for profile in &self.collection.profiles {
+            let record = if self.collection.is_collection { self.layout.record.as_slice() } else { &[] };
+            for entry in record {
+                let value = match (entry, &profile.base, &profile.flag_set) {
+                    (RecordWord::Name, ..) => known(c_string(&profile.name))?,
+                    (RecordWord::Flags, ..) => self.flags(profile),
+                    (RecordWord::Base, Some(base), _) => known(c_string(base))?,
+                    (RecordWord::FlagSet, _, Some(set)) => known(Some(bit_set(set)))?,
+                    (RecordWord::Base | RecordWord::FlagSet, ..) => 0,
+                };
+                out.extend(value.to_le_bytes());
+            }
+            for entry in &profile.graph.entries {
+                out.extend(self.index(*entry)?.to_le_bytes());
+            }
+        }
+        Ok(out)
+    }
+
+    fn header(&self, tables: &Tables) -> Result<Vec<u8>, EncodeError> {
+        let layout = self.layout;
         let mut out = vec![0u8; layout.header_length];
         for field in &layout.fields {
             let value = match field.name.as_str() {
-                "flags" => usize::from(flags),
-                "nodes" => count,
+                "flags" if self.collection.is_collection => usize::from(layout.collection_flag),
+                "flags" => usize::from(self.flags(&self.collection.profiles[0])),
+                "nodes" => self.written.len(),
                 "operations" => self.graph.entries.len(),
-                name => table(name).len(),
+                "profiles" if self.collection.is_collection => self.collection.profiles.len(),
+                name => tables.get(name).len(),
             };
             let limit = if field.width == 1 { usize::from(u8::MAX) } else { usize::from(u16::MAX) };
             if value > limit {
@@ -283,6 +404,9 @@ impl<'g> Encoder<'g> {
                     "variables" => "pattern variables",
                     "states" => "state flags",
                     "policies" => "message filters",
+                    "profiles" => "profiles",
+                    "messages" => "messages",
+                    "profile_flags" | "profile_flag_references" => "profile flags",
                     _ => "header entries",
                 };
                 return Err(EncodeError::TooMany { what, count: value, limit });
@@ -293,16 +417,32 @@ impl<'g> Encoder<'g> {
                 out[field.offset + 1] = high;
             }
         }
-        for name in &layout.tables {
-            out.extend(table(name).iter().flat_map(|entry| entry.to_le_bytes()));
-        }
-        for entry in &self.graph.entries {
-            out.extend(index(&self, *entry)?.to_le_bytes());
-        }
-        out.resize(out.len().next_multiple_of(layout.alignment), 0);
-        out.extend(nodes);
-        out.extend(self.pool.bytes);
         Ok(out)
+    }
+
+    /// FORMAT.md §2.2, iOS 13.
+    fn terminal_with_signal(&self, terminal: &Terminal, tables: &mut Tables) -> Result<[u8; 8], EncodeError> {
+        let release = self.graph.release;
+        let unfit = |what: String| EncodeError::Modifier { release: release.name().to_owned(), what };
+        let flags = u8::try_from(terminal.flags).map_err(|_| unfit(format!("the flags 0x{:x}", terminal.flags)))?;
+        let (mut signal, mut message) = (0, 0);
+        for modifier in &terminal.modifiers {
+            let name = release.modifier(modifier.id).map_or("", |entry| entry.name.as_str());
+            match (name, &modifier.argument) {
+                ("send-signal", ModifierArgument::Number(number)) => {
+                    signal = u8::try_from(*number).map_err(|_| unfit(format!("signal {number}")))?;
+                }
+                ("message", ModifierArgument::Text(text)) => {
+                    let object = c_string(text).ok_or(too_long("modifier text"))?;
+                    let offset = self.pool.known(&object);
+                    let offset = offset.ok_or_else(|| EncodeError::Damaged("message not in the pool".to_owned()))?;
+                    message = u8::try_from(usize::from(tables.messages.number(offset)) + 1)
+                        .map_err(|_| unfit("more than 255 messages".to_owned()))?;
+                }
+                _ => return Err(unfit(format!("modifier '{name}'"))),
+            }
+        }
+        Ok([1, flags, signal, 0, message, 0, 0, 0])
     }
 
     /// The four bytes of a modifier: id, message operation, argument.
@@ -358,6 +498,57 @@ impl<'g> Encoder<'g> {
     }
 }
 
+/// Numbers given to values in the order in which they are first asked for.
+#[derive(Default)]
+struct Numbers {
+    list: Vec<u16>,
+    places: HashMap<u16, u16>,
+}
+
+impl Numbers {
+    fn number(&mut self, value: u16) -> u16 {
+        *self.places.entry(value).or_insert_with(|| {
+            self.list.push(value);
+            u16::try_from(self.list.len() - 1).unwrap_or(u16::MAX)
+        })
+    }
+}
+
+/// The tables between header and profiles.
+#[derive(Default)]
+struct Tables {
+    /// Pool offsets.
+    regexes: Numbers,
+    /// Pool offsets.
+    messages: Numbers,
+    /// Numbers of the graph.
+    states: Numbers,
+    /// Numbers of the graph.
+    profile_flags: Numbers,
+    /// Node indexes.
+    policies: Numbers,
+    variables: Vec<u16>,
+    state_names: Vec<u16>,
+    flag_names: Vec<u16>,
+    references: Vec<u16>,
+}
+
+impl Tables {
+    /// A table by the name that the grammar gives it; empty for other names.
+    fn get(&self, name: &str) -> &[u16] {
+        match name {
+            "regexes" => &self.regexes.list,
+            "messages" => &self.messages.list,
+            "variables" => &self.variables,
+            "states" => &self.state_names,
+            "profile_flags" => &self.flag_names,
+            "profile_flag_references" => &self.references,
+            "policies" => &self.policies.list,
+            _ => &[],
+        }
+    }
+}
+
 fn too_long(what: &'static str) -> EncodeError {
     EncodeError::TooMany { what, count: usize::from(u16::MAX) + 1, limit: usize::from(u16::MAX) }
 }
@@ -382,6 +573,18 @@ fn bit_set(numbers: &[u16]) -> Vec<u8> {
     }
     let [low, high] = u16::try_from(bits.len()).unwrap_or(u16::MAX).to_le_bytes();
     [&[1, 0, low, high], bits.as_slice()].concat()
+}
+
+/// A set with its width in front. `None` for a number beyond it.
+fn mask(width: u16, numbers: &[u16]) -> Option<Vec<u8>> {
+    let mut bits = vec![0u8; usize::from(width).div_ceil(8)];
+    for number in numbers.iter().copied() {
+        if number >= width {
+            return None;
+        }
+        bits[usize::from(number / 8)] |= 1 << (number % 8);
+    }
+    Some([width.to_le_bytes().as_slice(), &bits].concat())
 }
 
 /// Objects behind the nodes: each on a multiple of 8, equal ones once, no padding behind the last.

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{BlobError, slice, word};
-use crate::vocabulary::Release;
+use crate::vocabulary::{RecordFlags, RecordWord, Release, TerminalForm};
 
 /// Bytes of a node.
 pub(super) const NODE: usize = 8;
@@ -25,20 +25,47 @@ pub struct Header {
     pub fields: Vec<(String, u16)>,
     /// Tables between header and operation table: name, entries.
     pub tables: Vec<(String, Vec<u16>)>,
-    /// Node index of each operation.
+    /// Whether it is a collection of profiles.
+    pub is_collection: bool,
+    /// The profiles; just one where it is no collection.
+    pub records: Vec<Record>,
+    /// Node index of each operation of the first profile.
     pub operations: Vec<u16>,
+    /// Where the records start.
+    pub records_start: usize,
     /// Bytes before the first table.
     pub length: usize,
     /// Bit of the flags that marks message filters.
     pub message_filter_flag: u16,
+    /// Bits of a profile's flags that follow from its record.
+    pub record_flags: RecordFlags,
+    /// How terminals carry modifiers.
+    pub terminal: TerminalForm,
     /// Where the tables end and padding begins.
     pub padding: Range<usize>,
     /// The node array.
     pub nodes: Range<usize>,
 }
 
+/// A profile of a blob.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Record {
+    /// Where the record starts.
+    pub offset: usize,
+    /// Pool offset of its name.
+    pub name: u16,
+    /// Flags.
+    pub flags: u16,
+    /// Pool offset of the name of its base; 0 for none.
+    pub base: u16,
+    /// Pool offset of the set of its profile flags; 0 for none.
+    pub flag_set: u16,
+    /// Node index of each operation.
+    pub operations: Vec<u16>,
+}
+
 impl Header {
-    /// Reads the header of a single profile.
+    /// Reads the header of a single profile or of a collection.
     ///
     /// # Errors
     /// The first field that does not fit, with its offset.
@@ -57,44 +84,62 @@ impl Header {
         let mut header = Self {
             fields,
             tables: Vec::new(),
+            is_collection: false,
+            records: Vec::new(),
             operations: Vec::new(),
+            records_start: 0,
             length: layout.header_length,
             message_filter_flag: layout.message_filter_flag,
+            record_flags: layout.record_flags,
+            terminal: layout.terminal,
             padding: 0..0,
             nodes: 0..0,
         };
         let place = |name: &str| layout.fields.iter().find(|field| field.name == name).map_or(0, |field| field.offset);
-        if header.field("flags") & layout.collection_flag != 0 {
-            return Err(BlobError::bad(
-                "flags",
-                place("flags"),
-                "this is a collection of profiles; only single profiles can be read so far",
-            ));
-        }
+        header.is_collection = header.field("flags") & layout.collection_flag != 0;
         if usize::from(header.field("operations")) != slots {
             let reason = format!("{} operations, but {} has {slots}", header.field("operations"), release.name());
             return Err(BlobError::bad("operations", place("operations"), reason));
         }
-        for name in ["reserved", "profiles"] {
+        let zero: &[&str] = if header.is_collection { &["reserved"] } else { &["reserved", "profiles"] };
+        for name in zero {
             if header.field(name) != 0 {
-                return Err(BlobError::bad(
-                    name,
-                    place(name),
-                    format!("is {}, and must be 0 in a single profile", header.field(name)),
-                ));
+                let reason = format!("is {}, and must be 0 here", header.field(name));
+                return Err(BlobError::bad(*name, place(name), reason));
             }
         }
+        if header.is_collection && header.field("flags") != layout.collection_flag {
+            let reason = format!("0x{:04x}: a collection has no other flag", header.field("flags"));
+            return Err(BlobError::bad("flags", place("flags"), reason));
+        }
+        if header.is_collection && header.field("profiles") == 0 {
+            return Err(BlobError::bad("profiles", place("profiles"), "a collection without profiles"));
+        }
         let mut offset = layout.header_length;
-        let mut table = |name: &str, count: usize| -> Result<Vec<u16>, BlobError> {
-            let raw = slice(bytes, &format!("{name} table"), offset, 2 * count)?;
-            offset += raw.len();
-            Ok(raw.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect())
-        };
         for name in &layout.tables {
-            let entries = table(name, usize::from(header.field(name)))?;
+            let entries = words(bytes, &format!("{name} table"), &mut offset, usize::from(header.field(name)))?;
             header.tables.push((name.clone(), entries));
         }
-        header.operations = table("operation", slots)?;
+        header.records_start = offset;
+        let count = if header.is_collection { usize::from(header.field("profiles")) } else { 1 };
+        for _ in 0..count {
+            let mut record = Record { offset, flags: header.field("flags"), ..Record::default() };
+            if header.is_collection {
+                for entry in &layout.record {
+                    let value = word(bytes, "profile record", offset)?;
+                    offset += 2;
+                    match entry {
+                        RecordWord::Name => record.name = value,
+                        RecordWord::Flags => record.flags = value,
+                        RecordWord::Base => record.base = value,
+                        RecordWord::FlagSet => record.flag_set = value,
+                    }
+                }
+            }
+            record.operations = words(bytes, "operation table", &mut offset, slots)?;
+            header.records.push(record);
+        }
+        header.operations = header.records.first().map(|record| record.operations.clone()).unwrap_or_default();
         let start = offset.next_multiple_of(layout.alignment);
         header.padding = offset..start;
         let padding = slice(bytes, "padding before the nodes", offset, start - offset)?;
@@ -129,7 +174,8 @@ impl Header {
         if tables > 0 {
             sections.push(Section { name: "tables", range: start..operations });
         }
-        sections.push(Section { name: "operations", range: operations..self.padding.start });
+        let name = if self.is_collection { "profiles" } else { "operations" };
+        sections.push(Section { name, range: operations..self.padding.start });
         if !self.padding.is_empty() {
             sections.push(Section { name: "padding", range: self.padding.clone() });
         }
@@ -139,4 +185,11 @@ impl Header {
         }
         sections
     }
+}
+
+/// A table of words; moves the offset behind it.
+fn words(bytes: &[u8], field: &str, offset: &mut usize, count: usize) -> Result<Vec<u16>, BlobError> {
+    let raw = slice(bytes, field, *offset, 2 * count)?;
+    *offset += raw.len();
+    Ok(raw.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect())
 }

@@ -21,7 +21,7 @@ mod program;
 
 pub use compare::{Comparison, Difference, compare};
 pub use decode::{Decoded, Leftover, PoolObject, decode};
-pub use encode::{EncodeError, encode};
+pub use encode::{EncodeError, encode, encode_collection};
 pub use layout::{Header, Section};
 
 use crate::vocabulary::UnknownFormat;

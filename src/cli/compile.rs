@@ -1,15 +1,18 @@
 //! `compile`: SBPL to Apple's binary format.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
 use super::input::{self, Loaded, ProfileOption, SourceOptions};
-use super::output::{self, Console, Format};
+use super::output::{self, Console, Format, table};
 use super::status::{Failure, Status};
+use crate::blob;
+use crate::policy::collection::{Collection, Profile};
 use crate::policy::passes::Passes;
+use crate::runtime::limits;
 use crate::runtime::probe::hex;
 
 /// Who compiles. The system's own library is to be a second value here.
@@ -36,6 +39,8 @@ enum Pass {
   sbtool compile profile.sb -o profile.sb.bin
   sbtool compile -p '(version 1)(allow default)' | sha256sum
   sbtool compile --format json profile.sb -o profile.sb.bin
+  sbtool compile --stats profile.sb -o profile.sb.bin
+  sbtool compile --release ios-17 --collection a.sb b.sb c.sb -o all.bin
 
 A bad profile leaves an old output file as it was.")]
 pub struct Options {
@@ -46,6 +51,15 @@ pub struct Options {
     /// Write the blob there; standard output if it is no terminal
     #[arg(short = 'o', value_name = "BLOB")]
     output: Option<PathBuf>,
+    /// Compile several profiles into one collection; each is named after its file
+    #[arg(long, conflicts_with = "text")]
+    collection: bool,
+    /// More profiles of the collection
+    #[arg(value_name = "MORE", requires = "collection")]
+    more: Vec<String>,
+    /// Print how close the blob is to the limits of its format
+    #[arg(long)]
+    stats: bool,
     /// Who compiles
     #[arg(long, value_enum, default_value_t = Compiler::Builtin)]
     compiler: Compiler,
@@ -64,28 +78,81 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
     if options.output.is_none() && std::io::stdout().is_terminal() {
         return Err(Failure::Usage("a blob is no text for a terminal; say where it goes with -o".to_owned()));
     }
-    let (name, bytes) = options.profile.read()?;
-    let Loaded::Source(evaluated) = options.source.load((name.clone(), bytes), console)? else {
-        return Err(Failure::bad(name, "is compiled already"));
-    };
     let left_out = |pass| options.no_pass.contains(&pass);
     let passes = Passes { thread: !left_out(Pass::Thread), sort: !left_out(Pass::Sort), merge: !left_out(Pass::Merge) };
     let Compiler::Builtin = options.compiler;
-    let (blob, graph) = input::compile(&name, &evaluated, passes)?;
-    let Some(path) = &options.output else {
-        console.print(&blob)?;
-        return Ok(Status::Holds);
+    let evaluate = |input: (String, Vec<u8>)| {
+        let name = input.0.clone();
+        match options.source.load(input, console)? {
+            Loaded::Source(evaluated) => Ok((name, evaluated)),
+            Loaded::Blob(..) => Err(Failure::bad(name, "is compiled already")),
+        }
     };
-    output::write_file(path, &blob)?;
-    if options.format == Format::Json {
-        console.print_json(&serde_json::json!({
+    let blob = if options.collection {
+        let files = options.profile.profile.iter().chain(&options.more);
+        let mut profiles = Vec::new();
+        for file in files {
+            let (name, evaluated) = evaluate(input::read(file)?)?;
+            // Each has to fit alone, and is named in the message if it does not.
+            let (_, graph) = input::compile(&name, &evaluated, passes)?;
+            let stem = Path::new(file).file_stem().map_or(file.as_str().into(), |stem| stem.to_string_lossy());
+            let base = evaluated.rules.base.clone();
+            profiles.push(Profile { base, ..Profile::new(stem.as_bytes(), graph) });
+        }
+        let collection = Collection::of(profiles).map_err(|error| Failure::bad("the collection".to_owned(), error))?;
+        blob::encode_collection(&collection).map_err(|error| Failure::bad("the collection".to_owned(), error))?
+    } else {
+        let (name, evaluated) = evaluate(options.profile.read()?)?;
+        if let Some(base) = &evaluated.rules.base {
+            let base = String::from_utf8_lossy(base);
+            let reason = format!(
+                "extends '{base}'; where a profile alone keeps that name is not known, so compile it with --collection"
+            );
+            return Err(Failure::bad(name, reason));
+        }
+        input::compile(&name, &evaluated, passes)?.0
+    };
+    let release = options.source.release.get()?;
+    let decoded = || blob::decode(&blob, release).map_err(|error| Failure::Internal(error.to_string()));
+    match &options.output {
+        Some(path) => output::write_file(path, &blob)?,
+        None => console.print(&blob)?,
+    }
+    if let (Format::Json, Some(path)) = (options.format, &options.output) {
+        let decoded = decoded()?;
+        let mut about = serde_json::json!({
             "blob": path.display().to_string(),
             "length": blob.len(),
             "sha256": hex(&Sha256::digest(&blob)),
-            "nodes": graph.nodes.len(),
-            "operations": graph.entries.len(),
-            "release": graph.release.name(),
-        }))?;
+            "nodes": decoded.graph.nodes.len(),
+            "operations": decoded.graph.entries.len(),
+            "profiles": decoded.collection.profiles.len(),
+            "release": release.name(),
+        });
+        if options.stats {
+            let list: Vec<_> = limits::usage(&decoded)
+                .into_iter()
+                .map(|usage| serde_json::json!({"what": usage.what, "used": usage.used, "limit": usage.limit}))
+                .collect();
+            about["stats"] = list.into();
+        }
+        console.print_json(&about)?;
+    } else if options.stats {
+        let rows = limits::usage(&decoded()?).into_iter().map(|usage| {
+            let tenths = usage.used * 1000 / usage.limit;
+            vec![
+                usage.what,
+                usage.used.to_string(),
+                usage.limit.to_string(),
+                format!("{}.{} %", tenths / 10, tenths % 10),
+            ]
+        });
+        let shown = table(&["what", "used", "limit", "share"], rows.collect());
+        // The blob may be on standard output.
+        match options.output {
+            Some(_) => console.print(shown)?,
+            None => console.error_line(shown.trim_end()),
+        }
     }
     Ok(Status::Holds)
 }

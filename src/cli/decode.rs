@@ -12,7 +12,7 @@ use super::output::{self, Console, Format, table};
 use super::status::{Failure, Status};
 use crate::blob::{Decoded, legacy};
 use crate::policy::describe;
-use crate::policy::graph::{Node, Terminal};
+use crate::policy::graph::{Graph, Node, Terminal};
 use crate::runtime::artifacts::{GoldenDecode, GoldenDecodes, Metadata};
 use crate::runtime::probe::hex;
 
@@ -106,7 +106,8 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
             out
         }
         View::Text => {
-            let shown = blobs.iter().map(|(name, bytes, decoded)| text(name, bytes, decoded, console));
+            let one_profile = options.source.profile_name.is_some();
+            let shown = blobs.iter().map(|(name, bytes, decoded)| text(name, bytes, decoded, one_profile, console));
             shown.collect::<Vec<_>>().join("\n").into_bytes()
         }
     };
@@ -153,7 +154,7 @@ fn against_golden(entries: &[GoldenDecode], path: &Path, console: &Console) -> R
     Ok(Status::DoesNotHold)
 }
 
-fn text(name: &str, bytes: &[u8], decoded: &Decoded, console: &Console) -> String {
+fn text(name: &str, bytes: &[u8], decoded: &Decoded, one_profile: bool, console: &Console) -> String {
     let graph = &decoded.graph;
     let heading = |text: &str| console.paint(text, AnsiColor::Cyan);
     let mut out = String::new();
@@ -177,8 +178,20 @@ fn text(name: &str, bytes: &[u8], decoded: &Decoded, console: &Console) -> Strin
     let _ = writeln!(out, "\n{}", heading("header"));
     let rows = decoded.header.fields.iter().map(|(field, value)| vec![field.clone(), value.to_string()]);
     out.push_str(&table(&["field", "value"], rows.collect()));
-    let _ = writeln!(out, "\n{}", heading("operations"));
-    out.push_str(&table(&["ids", "node", "operations"], operation_rows(decoded)));
+    let names = names(decoded);
+    if !names.is_empty() {
+        let _ = writeln!(out, "\n{}", heading("names"));
+        let rows = names.into_iter().map(|(what, number, name)| vec![what.to_owned(), number.to_string(), name]);
+        out.push_str(&table(&["what", "number", "name"], rows.collect()));
+    }
+    if decoded.header.is_collection {
+        let _ = writeln!(out, "\n{}", heading("profiles"));
+        out.push_str(&table(&["profile", "flags", "extends", "profile flags", "default"], profile_rows(decoded)));
+    }
+    if !decoded.header.is_collection || one_profile {
+        let _ = writeln!(out, "\n{}", heading("operations"));
+        out.push_str(&table(&["ids", "node", "operations"], operation_rows(decoded)));
+    }
     let _ = writeln!(out, "\n{}", heading("nodes"));
     let rows = graph.nodes.iter().enumerate().map(|(index, node)| match node {
         Node::Test { test, matched, unmatched } => {
@@ -196,9 +209,47 @@ fn text(name: &str, bytes: &[u8], decoded: &Decoded, console: &Console) -> Strin
     out
 }
 
+/// The names of a blob: what they are for, number, name.
+fn names(decoded: &Decoded) -> Vec<(&'static str, usize, String)> {
+    let graph = &decoded.graph;
+    let lists = [
+        ("variable", &graph.variables[..]),
+        ("state flag", &graph.states[..]),
+        ("profile flag", &decoded.collection.profile_flags[..]),
+        ("flag asked for", &graph.profile_flags[..]),
+    ];
+    let entries = lists.into_iter().flat_map(|(what, list)| {
+        list.iter().enumerate().map(move |(number, name)| (what, number, String::from_utf8_lossy(name).into_owned()))
+    });
+    entries.collect()
+}
+
+fn profile_rows(decoded: &Decoded) -> Vec<Vec<String>> {
+    let rows = decoded.collection.profiles.iter().zip(&decoded.header.records).map(|(profile, record)| {
+        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+        let flags =
+            profile.flag_set.iter().flatten().map(|flag| {
+                text(decoded.collection.profile_flags.get(usize::from(*flag)).map_or(&[][..], Vec::as_slice))
+            });
+        let default = profile.graph.entries.first().and_then(|entry| profile.graph.node(*entry));
+        let default = match default {
+            Some(Node::Terminal(terminal)) => describe::terminal(&profile.graph, terminal),
+            _ => "tests".to_owned(),
+        };
+        vec![
+            text(&profile.name),
+            format!("0x{:04x}", record.flags),
+            profile.base.as_deref().map(text).unwrap_or_default(),
+            flags.collect::<Vec<_>>().join(" "),
+            default,
+        ]
+    });
+    rows.collect()
+}
+
 /// Runs of operations with the same entry.
 fn operation_rows(decoded: &Decoded) -> Vec<Vec<String>> {
-    let entries = &decoded.header.operations;
+    let entries: Vec<u32> = decoded.graph.entries.iter().map(|entry| entry.0).collect();
     let name = |id: usize| decoded.graph.release.operations().get(id).map_or("", |operation| operation.name.as_str());
     let mut rows = Vec::new();
     let mut start = 0;
@@ -230,15 +281,33 @@ fn json(name: &str, bytes: &[u8], decoded: &Decoded) -> serde_json::Value {
             |section| serde_json::json!({"name": section.name, "start": section.range.start, "end": section.range.end}),
         )
         .collect();
-    let operations: Vec<_> = decoded
-        .header
-        .operations
+    let operations = |graph: &Graph| -> Vec<_> {
+        let entries = graph.entries.iter().enumerate();
+        entries
+            .map(|(id, node)| {
+                let name = graph.release.operations().get(id).map(|operation| operation.name.as_str());
+                serde_json::json!({"id": id, "name": name, "node": node.0})
+            })
+            .collect()
+    };
+    let profiles: Vec<_> = decoded
+        .collection
+        .profiles
         .iter()
-        .enumerate()
-        .map(|(id, node)| {
-            let name = graph.release.operations().get(id).map(|operation| operation.name.as_str());
-            serde_json::json!({"id": id, "name": name, "node": node})
+        .zip(&decoded.header.records)
+        .map(|(profile, record)| {
+            serde_json::json!({
+                "name": String::from_utf8_lossy(&profile.name),
+                "flags": record.flags,
+                "extends": profile.base.as_deref().map(String::from_utf8_lossy),
+                "profile_flags": profile.flag_set,
+                "operations": operations(&profile.graph),
+            })
         })
+        .collect();
+    let names: Vec<_> = names(decoded)
+        .into_iter()
+        .map(|(what, number, name)| serde_json::json!({"what": what, "number": number, "name": name}))
         .collect();
     let nodes: Vec<_> = graph
         .nodes
@@ -254,7 +323,7 @@ fn json(name: &str, bytes: &[u8], decoded: &Decoded) -> serde_json::Value {
             }),
             Node::Terminal(terminal) => serde_json::json!({
                 "index": index,
-                "action": if terminal.denies() { "deny" } else { "allow" },
+                "action": terminal.action().name(),
                 "flags": terminal.flags,
                 "report": terminal.flags & Terminal::REPORT != 0,
                 "modifiers": describe::modifiers(graph, terminal),
@@ -275,7 +344,7 @@ fn json(name: &str, bytes: &[u8], decoded: &Decoded) -> serde_json::Value {
         .iter()
         .map(|leftover| serde_json::json!({"what": leftover.what, "start": leftover.range.start, "end": leftover.range.end}))
         .collect();
-    serde_json::json!({
+    let mut whole = serde_json::json!({
         "blob": name,
         "length": bytes.len(),
         "sha256": hex(&Sha256::digest(bytes)),
@@ -283,11 +352,16 @@ fn json(name: &str, bytes: &[u8], decoded: &Decoded) -> serde_json::Value {
         "header": header,
         "tables": tables,
         "sections": sections,
-        "operations": operations,
+        "names": names,
+        "operations": operations(graph),
         "nodes": nodes,
         "pool": objects,
         "leftover": leftover,
-    })
+    });
+    if decoded.header.is_collection {
+        whole["profiles"] = profiles.into();
+    }
+    whole
 }
 
 /// The bytes of each section under its name.

@@ -10,7 +10,8 @@ use super::output::Console;
 use super::status::Failure;
 use crate::blob::{self, Decoded, EncodeError};
 use crate::policy::graph::Graph;
-use crate::policy::passes::{BuildError, Passes, build};
+use crate::policy::passes::{BuildError, Passes};
+use crate::runtime::limits::{self, CompileError};
 use crate::runtime::policy::Policy;
 use crate::sbpl::{self, Budget, Diagnostic, Evaluated};
 use crate::vocabulary::{DEFAULT_RELEASE, Release, VocabularyError};
@@ -61,6 +62,9 @@ pub struct SourceOptions {
     /// Do not fall back to sbtool's own texts for imports that are not here
     #[arg(long)]
     pub no_stand_ins: bool,
+    /// The profile of a collection that is meant
+    #[arg(long, value_name = "NAME")]
+    pub profile_name: Option<String>,
     /// Stop evaluation after this many steps
     #[arg(long, value_name = "N", default_value_t = Budget::default().steps)]
     pub steps: u64,
@@ -153,7 +157,10 @@ impl SourceOptions {
     /// What is wrong with it.
     pub fn load(&self, (name, bytes): (String, Vec<u8>), console: &Console) -> Result<Loaded, Failure> {
         if blob::is_blob(&bytes) {
-            let decoded = blob::decode(&bytes, self.release.get()?).map_err(|error| Failure::bad(name, error))?;
+            let mut decoded = blob::decode(&bytes, self.release.get()?).map_err(|error| Failure::bad(&name, error))?;
+            if let Some(wanted) = &self.profile_name {
+                decoded.graph = self.profile(&name, &decoded, wanted)?.clone();
+            }
             return Ok(Loaded::Blob(bytes, Box::new(decoded)));
         }
         let evaluated = sbpl::evaluate(&name, &bytes, &self.evaluation()?).map_err(Failure::Profile)?;
@@ -161,6 +168,20 @@ impl SourceOptions {
             console.diagnostic(note);
         }
         Ok(Loaded::Source(Box::new(evaluated)))
+    }
+
+    /// One profile of a collection.
+    fn profile<'a>(&self, name: &str, decoded: &'a Decoded, wanted: &str) -> Result<&'a Graph, Failure> {
+        if let Some(profile) = decoded.collection.profile(wanted.as_bytes()) {
+            return Ok(&profile.graph);
+        }
+        let reason = if decoded.header.is_collection {
+            let count = decoded.collection.profiles.len();
+            format!("no profile '{wanted}' among the {count} of this collection")
+        } else {
+            "is no collection of profiles; leave --profile-name out".to_owned()
+        };
+        Err(Failure::bad(name, reason))
     }
 
     /// A profile as a blob: a text is compiled.
@@ -187,6 +208,11 @@ impl SourceOptions {
     pub fn load_policy(&self, input: (String, Vec<u8>), console: &Console) -> Result<Policy, Failure> {
         let name = input.0.clone();
         match self.load(input, console)? {
+            Loaded::Blob(_, decoded) if decoded.header.is_collection && self.profile_name.is_none() => {
+                let count = decoded.collection.profiles.len();
+                let reason = format!("is a collection of {count} profiles; say which one with --profile-name NAME");
+                Err(Failure::bad(name, reason))
+            }
             Loaded::Blob(_, decoded) => Ok(Policy::of_graph(decoded.graph)),
             Loaded::Source(evaluated) => Policy::of_rules(evaluated.rules).map_err(|error| build_failure(&name, error)),
         }
@@ -198,9 +224,7 @@ impl SourceOptions {
 /// # Errors
 /// Where the rules go over a limit of the format.
 pub fn compile(name: &str, evaluated: &Evaluated, passes: Passes) -> Result<(Vec<u8>, Graph), Failure> {
-    let graph = build(&evaluated.rules, passes).map_err(|error| build_failure(name, error))?;
-    let bytes = blob::encode(&graph).map_err(|error| Failure::bad(name, error))?;
-    Ok((bytes, graph))
+    limits::compile(&evaluated.rules, passes).map_err(|error| compile_failure(name, error))
 }
 
 /// Whether an evaluated source can be compiled: its blob is made, where the release has a format,
@@ -209,14 +233,25 @@ pub fn compile(name: &str, evaluated: &Evaluated, passes: Passes) -> Result<(Vec
 /// # Errors
 /// As [`compile`].
 pub fn check(name: &str, evaluated: &Evaluated) -> Result<Option<Diagnostic>, Failure> {
-    let graph = build(&evaluated.rules, Passes::default()).map_err(|error| build_failure(name, error))?;
-    match blob::encode(&graph) {
+    match limits::compile(&evaluated.rules, Passes::default()) {
         Ok(_) => Ok(None),
-        Err(EncodeError::UnknownFormat(error)) => {
+        Err(CompileError::Encode(EncodeError::UnknownFormat(error))) => {
             let message = format!("not encoded: the binary format of {} is not known to sbtool yet", error.release);
             Ok(Some(Diagnostic::note("not-encoded", message, name)))
         }
-        Err(error) => Err(Failure::bad(name, error)),
+        Err(error) => Err(compile_failure(name, error)),
+    }
+}
+
+/// An error of compilation, under the name of the rule at fault where it has one.
+fn compile_failure(name: &str, error: CompileError) -> Failure {
+    match error {
+        CompileError::Build(error) => build_failure(name, error),
+        CompileError::At { place, reason } => Failure::bad(
+            format!("{}:{}:{}", place.file, place.line, place.column),
+            format!("{reason}; the rules before this one fit"),
+        ),
+        CompileError::Encode(error) => Failure::bad(name, error),
     }
 }
 

@@ -180,7 +180,7 @@ fn filter(filter: &Filter) -> Entry {
         cells: vec![
             Cell::new("id", filter.id.0, false),
             Cell::new("name", &filter.name, filter.inferred),
-            Cell::new("kind", format!("{:?}", filter.kind).to_lowercase(), filter.kind_inferred),
+            Cell::new("kind", filter.kind.name().to_owned(), filter.kind_inferred),
             Cell::new("cost", filter.cost, filter.cost_inferred),
             Cell::new("functions", functions.join(" "), false),
         ],

@@ -13,5 +13,6 @@ pub mod order;
 pub mod regex;
 mod string;
 pub mod tree;
+mod variables;
 
 pub use string::{Part, PatternError, StringKind, StringPattern};

@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::graph::{Argument, Graph, ModifierArgument, Terminal, Test};
-use super::rules::PROTOCOLS;
+use super::rules::{Action, PROTOCOLS};
 use crate::pattern::tree::{Matcher, Tree};
 use crate::sbpl_text::quoted;
 use crate::vocabulary::{FilterKind, MatchKind, ModifierArgumentKind, Release};
@@ -35,15 +35,13 @@ pub fn test(graph: &Graph, test: &Test) -> String {
                 _ => format!("({name} {})", named(release, test.filter, *number)),
             }
         }
-        Argument::Numbers(numbers) => {
+        Argument::Numbers(numbers) | Argument::Mask { numbers, .. } => {
             let list: Vec<_> = numbers.iter().map(|number| named(release, test.filter, *number)).collect();
             format!("({name} {})", list.join(" "))
         }
         Argument::Text(text) => format!("({name} {})", quoted(text)),
-        Argument::StateFlag(number) => {
-            let text = graph.states.get(usize::from(*number)).map(Vec::as_slice).unwrap_or_default();
-            format!("({name} {})", quoted(text))
-        }
+        Argument::StateFlag(number) => flag(&name, &graph.states, *number),
+        Argument::ProfileFlag(number) => flag(&name, &graph.profile_flags, *number),
         Argument::Address(address) => {
             let protocol =
                 PROTOCOLS.iter().find(|(_, number)| *number == address.protocol).map_or("ip", |(name, _)| name);
@@ -56,6 +54,12 @@ pub fn test(graph: &Graph, test: &Test) -> String {
             format!("({} …{} states…)", function(release, test.filter, MatchKind::Regex), automaton.states.len())
         }
     }
+}
+
+/// A test for a flag by its name.
+fn flag(filter: &str, names: &[Vec<u8>], number: u16) -> String {
+    let name = names.get(usize::from(number)).map(Vec::as_slice).unwrap_or_default();
+    format!("({filter} {})", quoted(name))
 }
 
 /// Strings of one test by kind: what is both a prefix `x/` and a literal `x` is a subpath.
@@ -143,7 +147,7 @@ pub fn modifiers(graph: &Graph, terminal: &Terminal) -> Vec<String> {
         || graph.release.modifiers().iter().filter(|modifier| modifier.argument == ModifierArgumentKind::None);
     for modifier in flag_modifiers() {
         let holds = terminal.flags & modifier.mask == modifier.set;
-        let usual = if terminal.denies() { Terminal::REPORT } else { 0 };
+        let usual = if terminal.action() == Action::Deny { Terminal::REPORT } else { 0 };
         let is_usual = usual & modifier.mask == modifier.set;
         // A modifier whose bits are part of another one's that holds as well says nothing new.
         let covered = flag_modifiers().any(|other| {
@@ -176,8 +180,7 @@ pub fn modifiers(graph: &Graph, terminal: &Terminal) -> Vec<String> {
 /// A terminal as SBPL: action and modifiers.
 #[must_use]
 pub fn terminal(graph: &Graph, terminal: &Terminal) -> String {
-    let action = if terminal.denies() { "deny" } else { "allow" };
-    let mut out = action.to_owned();
+    let mut out = terminal.action().name().to_owned();
     for modifier in modifiers(graph, terminal) {
         let _ = write!(out, " {modifier}");
     }

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::vocabulary::OperationId;
 
 use super::graph::{Graph, Node, NodeId};
-use super::rules::{Action, ModifierArgument, Rules};
+use super::rules::{ModifierArgument, Rules};
 
 /// A message filter with a deny in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,7 +30,7 @@ pub fn of_rules(rules: &Rules) -> Vec<Finding> {
     for rule in &rules.list {
         for modifier in &rule.modifiers {
             let ModifierArgument::MessageFilter(inner) = &modifier.argument else { continue };
-            let denied = inner.iter().filter(|inner| inner.action == Action::Deny).flat_map(|inner| &inner.operations);
+            let denied = inner.iter().filter(|inner| inner.action.denies()).flat_map(|inner| &inner.operations);
             for denied in denied {
                 out.extend(rule.operations.iter().map(|outer| Finding { outer: *outer, denied: *denied }));
             }

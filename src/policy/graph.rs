@@ -7,7 +7,7 @@ use crate::pattern::regex::Automaton;
 use crate::pattern::tree::Tree;
 use crate::vocabulary::{FilterId, ModifierId, OperationId, Release};
 
-use super::rules::Address;
+use super::rules::{Action, Address};
 
 /// Number of a node in [`Graph::nodes`]. Two edges with the same number lead to the same object;
 /// the order of the numbers says nothing.
@@ -37,8 +37,17 @@ pub enum Argument {
     Regex(Arc<Automaton>),
     /// A network address.
     Address(Address),
+    /// A set of numbers below a width, ascending.
+    Mask {
+        /// How many bits the set has; numbers at or above it are not in it.
+        width: u16,
+        /// The numbers.
+        numbers: Vec<u16>,
+    },
     /// The state flag with this number in [`Graph::states`].
     StateFlag(u16),
+    /// The profile flag with this number in [`Graph::profile_flags`].
+    ProfileFlag(u16),
 }
 
 /// One question about a request.
@@ -89,13 +98,28 @@ impl Terminal {
     pub const DENY: u32 = 0x1;
     /// Bit of a report.
     pub const REPORT: u32 = 0x4;
+    /// Bit of a delegation to the profile that is extended.
+    pub const DELEGATE: u32 = 0x400;
+    /// Bit of a question to the autobox profile.
+    pub const AUTOBOX: u32 = 0x1000;
     /// Bit that marks one inline modifier in a compiled terminal.
     pub const INLINE: u32 = 0x80_0000;
 
-    /// Whether it denies.
+    /// What it does.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        match self.flags {
+            flags if flags & Self::DELEGATE != 0 => Action::Delegate,
+            flags if flags & Self::AUTOBOX != 0 => Action::Autobox,
+            flags if flags & Self::DENY != 0 => Action::Deny,
+            _ => Action::Allow,
+        }
+    }
+
+    /// Whether it denies, as far as this profile alone can say ([`Action::denies`]).
     #[must_use]
     pub fn denies(&self) -> bool {
-        self.flags & Self::DENY != 0
+        self.action().denies()
     }
 }
 
@@ -124,12 +148,15 @@ pub struct Graph {
     pub flags: u16,
     /// Where each operation starts, by id.
     pub entries: Vec<NodeId>,
-    /// All nodes; every walk ends, since no node leads back to itself.
-    pub nodes: Vec<Node>,
+    /// All nodes; every walk ends, since no node leads back to itself. Profiles of one collection
+    /// share them.
+    pub nodes: Arc<[Node]>,
     /// Names of pattern variables, by number.
-    pub variables: Vec<Vec<u8>>,
+    pub variables: Arc<[Vec<u8>]>,
     /// Names of state flags, by number.
-    pub states: Vec<Vec<u8>>,
+    pub states: Arc<[Vec<u8>]>,
+    /// Names of the profile flags that tests ask for, by number.
+    pub profile_flags: Arc<[Vec<u8>]>,
 }
 
 impl Graph {

@@ -5,6 +5,7 @@
 //! by the rules, written on its own so that the two can be compared), the answers of a
 //! [`request`]. Never: text of a profile, offsets of a blob.
 
+pub mod collection;
 pub mod describe;
 pub mod gate;
 pub mod graph;

@@ -133,6 +133,10 @@ impl Reference {
     fn unnamed(&self, operation: OperationId) -> Unnamed {
         let release = self.rules.release;
         let Some(entry) = release.operation_entry(operation) else { return Unnamed::Decides(Action::Deny) };
+        // What a profile that extends another one does not decide is for that one (FORMAT.md §2.2).
+        if operation == OperationId::DEFAULT && self.rules.base.is_some() {
+            return Unnamed::Decides(Action::Delegate);
+        }
         match (entry.terminal, &entry.parent) {
             (Some(TerminalDefault::Allow), _) => Unnamed::Decides(Action::Allow),
             (Some(TerminalDefault::Deny), _) => Unnamed::Decides(Action::Deny),
@@ -219,8 +223,13 @@ impl Reference {
                 common || (*wanted == 0 && *number == 0)
             }
             (Argument::Number(wanted), Fact::Number(number)) => wanted == number,
-            (Argument::Numbers(set), Fact::Number(number)) => set.contains(number),
-            (Argument::Text(wanted) | Argument::StateFlag(wanted), Fact::Text(text)) => wanted == text,
+            (Argument::Numbers(set) | Argument::Mask { numbers: set, .. }, Fact::Number(number)) => {
+                set.contains(number)
+            }
+            (
+                Argument::Text(wanted) | Argument::StateFlag(wanted) | Argument::ProfileFlag(wanted),
+                Fact::Text(text),
+            ) => wanted == text,
             (Argument::Address(wanted), Fact::Address(address)) => address_within(wanted, address),
             (argument, Fact::Text(text)) => self.strings(argument, text, fold),
             _ => false,

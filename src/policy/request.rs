@@ -179,14 +179,16 @@ impl Request {
                 "#f" | "false" | "0" => self.add_number(release, filter.id, 0),
                 _ => Err(bad("true or false")),
             },
-            FilterKind::Bitfield | FilterKind::Enum | FilterKind::Integer => {
+            FilterKind::Bitfield | FilterKind::Enum | FilterKind::Integer | FilterKind::Mask => {
                 let number = filter.values.get(value).copied().or_else(|| number(value));
                 let number = number.ok_or_else(|| bad("a number of 16 bits or a name that the filter has"))?;
                 self.add_number(release, filter.id, number)
             }
-            FilterKind::String | FilterKind::Pattern | FilterKind::Path | FilterKind::StateFlag => {
-                self.add_text(release, filter.id, value.as_bytes())
-            }
+            FilterKind::String
+            | FilterKind::Pattern
+            | FilterKind::Path
+            | FilterKind::StateFlag
+            | FilterKind::ProfileFlag => self.add_text(release, filter.id, value.as_bytes()),
             FilterKind::Network => {
                 let address = address(value).ok_or_else(|| bad("PROTOCOL:HOST:PORT, for instance tcp:localhost:80"))?;
                 self.add_address(release, filter.id, address)

@@ -36,10 +36,6 @@ pub enum VerdictError {
     /// The graph has no entry for the operation.
     #[error("operation '{0}' has no place in a compiled profile; it exists only inside message filters")]
     NoEntry(String),
-    /// The walk ends at an action that leaves the decision to another profile. Its deny bit is
-    /// unset, but that is no allow: what the other profile says is not in the blob.
-    #[error("the profile leaves the decision to {0}, which is not part of it")]
-    Elsewhere(&'static str),
     /// The graph is damaged: a link leads nowhere.
     #[error("the policy graph is damaged at node {0}")]
     Damaged(u32),
@@ -74,10 +70,6 @@ pub fn explain<'g>(graph: &'g Graph, request: &Request) -> Result<Verdict<'g>, V
     Ok(Verdict { terminal, node, consulted })
 }
 
-/// The actions `delegate` and `autobox`, and whom they ask (FORMAT.md §2.2: the bits are inferred
-/// from the profiles that have them).
-const ELSEWHERE: [(u32, &str); 2] = [(0x400, "the profile that it extends"), (0x1000, "the autobox profile")];
-
 fn walk<'g>(
     graph: &'g Graph,
     request: &Request,
@@ -89,12 +81,7 @@ fn walk<'g>(
     // No walk visits a node twice, so this bound is never reached in a sound graph.
     for _ in 0..=graph.nodes.len() {
         match graph.node(id) {
-            Some(Node::Terminal(terminal)) => {
-                return match ELSEWHERE.iter().find(|(flag, _)| terminal.flags & flag != 0) {
-                    Some((_, other)) => Err(VerdictError::Elsewhere(other)),
-                    None => Ok((terminal, id)),
-                };
-            }
+            Some(Node::Terminal(terminal)) => return Ok((terminal, id)),
             Some(Node::Test { test, matched, unmatched }) => {
                 let (holds, assumed) = ask(graph, test, request, &mut loaded);
                 record(Consulted { test, holds, assumed });
@@ -135,12 +122,17 @@ fn ask<'r>(graph: &Graph, test: &Test, request: &'r Request, loaded: &mut Option
                 wanted == number
                     || (number & wanted != 0 && entry.is_some_and(|entry| entry.kind == FilterKind::Bitfield))
             }
-            (Argument::Numbers(set), Fact::Number(number)) => set.binary_search(number).is_ok(),
+            (Argument::Numbers(set) | Argument::Mask { numbers: set, .. }, Fact::Number(number)) => {
+                set.binary_search(number).is_ok()
+            }
             (Argument::Text(wanted), Fact::Text(text)) => wanted == text,
             (Argument::Pattern(tree), Fact::Text(text)) => tree.matches(text),
             (Argument::Regex(automaton), Fact::Text(text)) => automaton.matches(text),
             (Argument::Address(wanted), Fact::Address(address)) => wanted.covers(address),
             (Argument::StateFlag(number), Fact::Text(text)) => graph.states.get(usize::from(*number)) == Some(text),
+            (Argument::ProfileFlag(number), Fact::Text(text)) => {
+                graph.profile_flags.get(usize::from(*number)) == Some(text)
+            }
             _ => false,
         };
         if holds {

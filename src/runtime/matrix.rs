@@ -30,7 +30,7 @@ impl From<Action> for Verdict {
     fn from(action: Action) -> Self {
         match action {
             Action::Allow => Self::Allow,
-            Action::Deny => Self::Deny,
+            Action::Deny | Action::Delegate | Action::Autobox => Self::Deny,
         }
     }
 }

@@ -18,7 +18,6 @@ use super::world::World;
 use crate::blob::{self, legacy};
 use crate::policy::gate;
 use crate::policy::passes::{Passes, build};
-use crate::policy::rules::Action;
 use crate::sbpl::{self, Diagnostic, Options};
 
 /// Everything that a run produced.
@@ -270,7 +269,7 @@ impl Prepared {
         })?;
         let actual = Verdict::from(reply.action());
         let matches = actual == probe.expected;
-        let denied = reply.action() == Action::Deny;
+        let denied = reply.action().denies();
         let decided_by = reply.deciding().map(|check| {
             let rule = check.answer.rule.as_ref();
             let place = rule.and_then(|rule| rule.place.as_ref());

@@ -133,7 +133,7 @@ pub fn ask(policy: &Policy, world: &World, question: &Question<'_>) -> Result<Re
                         crossing.add_fact(release, "vnode-type=SYMLINK")?;
                     }
                     let answer = policy.answer(&crossing)?;
-                    let denied = answer.action == Action::Deny;
+                    let denied = answer.action.denies();
                     checks.push(Check { operation: metadata, subject: Some(link.clone()), is_crossing: true, answer });
                     if denied {
                         return Ok(Reply { checks });

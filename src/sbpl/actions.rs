@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::objects::{FilterValue, Object};
 use super::scheme::{Call, Environment, Error, HostFrame, Native, Pair, Step, Syntax, Value};
 use super::source::Span;
-use super::state::{Context, MAX_CONTEXTS, Sbpl, SbplMachine};
+use super::state::{Context, ContextForm, MAX_CONTEXTS, Sbpl, SbplMachine};
 use crate::policy::rules::{Action, Filter, Modifier, ModifierArgument, Rule};
 use crate::vocabulary::{Applies, ModifierArgumentKind, ModifierId, OperationId};
 
@@ -197,17 +197,76 @@ struct Parts {
     modifiers: Vec<Modifier>,
 }
 
-/// `(allow ARGUMENT…)` and `(deny ARGUMENT…)` (LANGUAGE.md §4.1).
-fn rule(machine: &mut SbplMachine, call: Call<'_>, action: Action) -> Outcome {
+/// A rule that waits for what the forms around it add: each is evaluated again for each rule,
+/// the innermost first (LANGUAGE.md §4.3).
+struct Gathering {
+    action: Action,
+    arguments: Vec<Value>,
+    at: Option<Span>,
+    /// How many of the contexts, from the outermost, are still to be evaluated; the last one is being.
+    left: usize,
+    /// Values of the others, innermost first.
+    added: Vec<Context>,
+}
+
+impl HostFrame<Sbpl> for Gathering {
+    fn resume(&self, machine: &mut SbplMachine, value: Value) -> Outcome {
+        let Some(form) = self.left.checked_sub(1).and_then(|place| machine.host.contexts.get(place)) else {
+            return Err(Error::new("a rule came back after the form around it was left", self.at));
+        };
+        let kind = form.kind;
+        let context = context(kind, &value)
+            .ok_or_else(|| Error::new(format!("illegal argument to {kind}: {}", value.written()), self.at))?;
+        machine.spend(self.added.len() as u64, self.at)?;
+        let added = self.added.iter().cloned().chain([context]).collect();
+        gather(machine, Self { arguments: self.arguments.clone(), left: self.left - 1, added, ..*self })
+    }
+}
+
+fn gather(machine: &mut SbplMachine, gathering: Gathering) -> Outcome {
+    let Some(form) = gathering.left.checked_sub(1).and_then(|place| machine.host.contexts.get(place)).cloned() else {
+        let Gathering { action, arguments, at, added, .. } = gathering;
+        return finish_rule(machine, Call { name: action.name(), arguments, at }, action, added);
+    };
+    machine.push_host_frame(Rc::new(gathering));
+    Ok(Step::Evaluate { expression: form.expression, environment: form.environment, at: form.at })
+}
+
+/// `(allow ARGUMENT…)` and its siblings (LANGUAGE.md §4.1).
+pub(super) fn rule(machine: &mut SbplMachine, call: Call<'_>, action: Action) -> Outcome {
+    let left = machine.host.contexts.len();
+    gather(machine, Gathering { action, arguments: call.arguments, at: call.at, left, added: Vec::new() })
+}
+
+/// `(extends NAME)`: what this profile does not decide, the one of that name does. The form is
+/// guessed: only its name (LANGUAGE.md §4.3) and what stands in collections are known.
+pub(super) fn extends(machine: &mut SbplMachine, call: &Call<'_>) -> Outcome {
+    if call.arguments.len() != 1 {
+        return Err(Error::new("extends: needs 1 argument", call.at));
+    }
+    let name = call.string(0)?;
+    if name.is_empty() || name.contains(&0) {
+        return Err(Error::new("extends: the name of a profile is not empty and has no NUL", call.at));
+    }
+    if machine.host.base.as_ref().is_some_and(|known| *known != name) {
+        return Err(Error::new("only one profile may be extended", call.at));
+    }
+    machine.charge(name.len(), call.at)?;
+    machine.host.base = Some(name);
+    Ok(Step::Return(Value::Bool(true)))
+}
+
+/// Records a rule; `added` is what the forms around it add, innermost first.
+fn finish_rule(machine: &mut SbplMachine, call: Call<'_>, action: Action, added: Vec<Context>) -> Outcome {
     let mut parts = Parts::default();
     for argument in &call.arguments {
         sort_argument(machine, argument, &mut parts, &call)?;
     }
     let mut outer_filters = Vec::new();
-    for context in machine.host.contexts.iter().rev() {
+    for context in added {
         match context {
-            Context::Filter(filter) => outer_filters.push(filter.clone()),
-            Context::Modifier(modifier) => parts.modifiers.push(modifier.clone()),
+            Context::Filter(filter) => outer_filters.push(filter),
+            Context::Modifier(modifier) => parts.modifiers.push(modifier),
             Context::Operations(list) => {
                 parts.operations.extend(list);
                 parts.named = true;
@@ -327,48 +386,41 @@ fn message_filter(
     Ok(machine.body(form.cdr(), environment.clone(), at))
 }
 
-/// `(with-filter F RULE…)` and its two siblings (LANGUAGE.md §4.3). The added value is evaluated
-/// once; the original evaluates it again for each rule, which differs only for effects in it.
+/// `(with-filter F RULE…)` and its two siblings (LANGUAGE.md §4.3). `F` is evaluated for each rule.
 fn with_context(
     machine: &mut SbplMachine,
     form: &Rc<Pair>,
     environment: &Rc<Environment>,
     at: Option<Span>,
 ) -> Outcome {
-    struct Enter {
-        kind: String,
-        body: Value,
-        environment: Rc<Environment>,
-        at: Option<Span>,
-    }
     struct Leave(usize);
-    impl HostFrame<Sbpl> for Enter {
-        fn resume(&self, machine: &mut SbplMachine, value: Value) -> Outcome {
-            let context = context(&self.kind, &value).ok_or_else(|| {
-                Error::new(format!("illegal argument to {}: {}", self.kind, value.written()), self.at)
-            })?;
-            if machine.host.contexts.len() >= MAX_CONTEXTS {
-                return Err(Error::new(format!("{} nested too deep (limit {MAX_CONTEXTS})", self.kind), self.at));
-            }
-            machine.push_host_frame(Rc::new(Leave(machine.host.contexts.len())));
-            machine.host.contexts.push(context);
-            Ok(machine.body(self.body.clone(), self.environment.clone(), self.at))
-        }
-    }
     impl HostFrame<Sbpl> for Leave {
         fn resume(&self, machine: &mut SbplMachine, value: Value) -> Outcome {
             machine.host.contexts.truncate(self.0);
             Ok(Step::Return(value))
         }
     }
-    let kind = form.car().displayed();
+    let name = form.car().displayed();
+    let kind = CONTEXTS.iter().copied().find(|kind| *kind == name).unwrap_or_default();
     let Value::Pair(rest) = form.cdr() else {
         return Err(Error::new(format!("syntax error: malformed {kind}"), at));
     };
-    let place = rest.car_span.or(at);
-    machine.push_host_frame(Rc::new(Enter { kind, body: rest.cdr(), environment: environment.clone(), at }));
-    Ok(Step::Evaluate { expression: rest.car(), environment: environment.clone(), at: place })
+    let depth = machine.host.contexts.len();
+    if depth >= MAX_CONTEXTS {
+        return Err(Error::new(format!("{kind} nested too deep (limit {MAX_CONTEXTS})"), at));
+    }
+    machine.push_host_frame(Rc::new(Leave(depth)));
+    machine.host.contexts.push(ContextForm {
+        kind,
+        expression: rest.car(),
+        environment: environment.clone(),
+        at: rest.car_span.or(at),
+    });
+    Ok(machine.body(rest.cdr(), environment.clone(), at))
 }
+
+/// The forms that add something to each rule inside.
+const CONTEXTS: [&str; 3] = ["with-filter", "with-modifier", "with-operations"];
 
 fn context(kind: &str, value: &Value) -> Option<Context> {
     match (kind, Object::of(value)) {

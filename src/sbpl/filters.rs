@@ -72,7 +72,7 @@ pub(super) fn call(machine: &mut SbplMachine, id: FilterId, place: usize, argume
         }
     }
     machine.charge(FILTER_BYTES * (arguments.len() + 1), at)?;
-    let call = Making { filter, arguments, at };
+    let call = Making { filter, mask_width: release.mask_width(), arguments, at };
     let variables = machine.host.has_pattern_variables();
     match function.matching {
         MatchKind::Flag => call.flag(),
@@ -88,6 +88,7 @@ pub(super) fn call(machine: &mut SbplMachine, id: FilterId, place: usize, argume
 /// A filter in the making.
 struct Making<'a> {
     filter: &'static vocabulary::Filter,
+    mask_width: u16,
     arguments: &'a [Value],
     at: At,
 }
@@ -124,7 +125,7 @@ impl Making<'_> {
 
     fn values(&self) -> Outcome {
         match self.filter.kind {
-            FilterKind::String | FilterKind::StateFlag => self.texts(),
+            FilterKind::String | FilterKind::StateFlag | FilterKind::ProfileFlag => self.texts(),
             _ => self.numbers(),
         }
     }
@@ -141,6 +142,7 @@ impl Making<'_> {
             }
             Ok(self.test(match self.filter.kind {
                 FilterKind::StateFlag => Argument::StateFlag(bytes),
+                FilterKind::ProfileFlag => Argument::ProfileFlag(bytes),
                 _ => Argument::Text(bytes),
             }))
         });
@@ -155,6 +157,16 @@ impl Making<'_> {
             other => Err(self.wrong_type("integer", other)),
         });
         let numbers = numbers.collect::<Result<Vec<_>, _>>()?;
+        if self.filter.kind == FilterKind::Mask && !numbers.is_empty() {
+            let width = self.mask_width;
+            if let Some(number) = numbers.iter().find(|number| **number >= width) {
+                let limit = width.saturating_sub(1);
+                return Err(
+                    self.error(format!("value {number} of {} filter is out of range (0 to {limit})", self.filter.name))
+                );
+            }
+            return done(self.test(Argument::Mask { width, numbers }));
+        }
         if self.filter.mask && numbers.len() > 1 {
             return done(self.test(Argument::Numbers(numbers)));
         }
@@ -371,7 +383,7 @@ fn path_ancestors(machine: &mut SbplMachine, call: Call<'_>) -> Outcome {
             tests.push(FilterValue::test(Test { filter: filter.id, argument: Argument::Pattern(pattern) }));
         }
     }
-    Making { filter, arguments: &[], at: call.at }.any(tests)
+    Making { filter, mask_width: 0, arguments: &[], at: call.at }.any(tests)
 }
 
 /// A backslash before each character that means something in an expression (LANGUAGE.md §4.3).

@@ -5,11 +5,11 @@
 use std::rc::Rc;
 
 use super::objects::Object;
-use super::scheme::{Error, Foreign, Host, Native, Step, Symbol, Syntax, Value};
+use super::scheme::{Call, Error, Foreign, Host, Native, Step, Symbol, Syntax, Value};
 use super::source::Span;
 use super::state::{Mark, Sbpl, SbplMachine};
 use super::{actions, filters, imports};
-use crate::policy::rules::PROTOCOLS;
+use crate::policy::rules::{Action, PROTOCOLS};
 
 impl Sbpl {
     fn knows(&self, versions: &[u8]) -> bool {
@@ -43,6 +43,14 @@ impl Sbpl {
             release.deprecated_modifiers().iter().position(|entry| entry.name == name && self.knows(&entry.versions))
         {
             return Some(Object::DeprecatedName(place).value());
+        }
+        for action in [Action::Delegate, Action::Autobox] {
+            if name == action.name() && release.has_action(name) {
+                return Some(Object::Action(action).value());
+            }
+        }
+        if name == "extends" && release.has_bases() {
+            return Some(Object::Extends.value());
         }
         if let Some((_, number)) = PROTOCOLS.iter().find(|(protocol, _)| *protocol == name) {
             return Some(Object::Protocol(*number).value());
@@ -92,6 +100,11 @@ impl Host for Sbpl {
     ) -> Result<Step, Error> {
         match object.as_any().downcast_ref() {
             Some(Object::Shorthand(place)) => filters::call_shorthand(machine, *place, &arguments, at),
+            Some(Object::Action(action)) => {
+                let arguments = Call { name: action.name(), arguments, at };
+                actions::rule(machine, arguments, *action)
+            }
+            Some(Object::Extends) => actions::extends(machine, &Call { name: "extends", arguments, at }),
             Some(Object::Function(filter, place)) => filters::call(machine, *filter, *place, &arguments, at),
             _ => Err(Error::new("illegal function", at)),
         }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::scheme::{Foreign, Value};
-use crate::policy::rules::{Filter, Modifier, Rule};
+use crate::policy::rules::{Action, Filter, Modifier, Rule};
 use crate::vocabulary::{FilterId, ModifierId, OperationId};
 
 /// A value of SBPL.
@@ -34,6 +34,10 @@ pub(super) enum Object {
     MessageFilter(Arc<Vec<Rule>>),
     /// A protocol of `local` and `remote`.
     Protocol(u8),
+    /// An action that only some releases have.
+    Action(Action),
+    /// `extends`, of releases whose profiles can extend one another.
+    Extends,
     /// The old socket syntax, `(remote unix-socket)`.
     UnixSocket,
 }
@@ -100,7 +104,7 @@ impl Object {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Operation(_) | Self::NoOperation => "operation",
-            Self::Function(..) | Self::Shorthand(_) => "procedure",
+            Self::Function(..) | Self::Shorthand(_) | Self::Action(_) | Self::Extends => "procedure",
             Self::Filter(_) => "filter",
             Self::ModifierName(_) | Self::DeprecatedName(_) | Self::Modifier(_) | Self::NoModifier => "modifier",
             Self::MessageFilter(_) => "message filter",

@@ -7,14 +7,23 @@ use std::sync::Arc;
 use super::Options;
 use super::diagnostics::{Diagnostic, place};
 use super::objects::FilterValue;
-use super::scheme::{Error, Machine, Trail, TrailKind};
+use super::scheme::{Environment, Error, Machine, Trail, TrailKind, Value};
 use super::source::{SourceId, Span};
 use crate::policy::rules::{Modifier, Origin, Rule, Rules, Via};
 use crate::vocabulary::{OperationId, Release};
 
 pub(super) type SbplMachine = Machine<Sbpl>;
 
-/// What `with-filter`, `with-modifier` and `with-operations` add to every rule inside.
+/// A form that adds something to every rule inside; what, is evaluated for each of them.
+#[derive(Clone)]
+pub(super) struct ContextForm {
+    pub kind: &'static str,
+    pub expression: Value,
+    pub environment: Rc<Environment>,
+    pub at: Option<Span>,
+}
+
+/// What `with-filter`, `with-modifier` and `with-operations` add to a rule.
 #[derive(Clone)]
 pub(super) enum Context {
     Filter(FilterValue),
@@ -29,7 +38,7 @@ pub(super) const MAX_CONTEXTS: usize = 200;
 /// message filter and its import behind.
 #[derive(Clone)]
 pub(super) struct Mark {
-    contexts: Vec<Context>,
+    contexts: Vec<ContextForm>,
     /// Numbers of the collectors that were open.
     collectors: Vec<u64>,
     importing: Vec<Importing>,
@@ -63,8 +72,10 @@ pub(super) struct Sbpl {
     /// Where rules go: the profile, or the message filters that are open inside it.
     pub collectors: Vec<Collector>,
     collectors_opened: u64,
-    pub contexts: Vec<Context>,
+    pub contexts: Vec<ContextForm>,
     pub profile_flags: u16,
+    /// Name of the profile that this one extends.
+    pub base: Option<Vec<u8>>,
     pub trace: Option<Vec<u8>>,
     /// Names of the files that are being imported, outermost first.
     pub importing: Vec<Importing>,
@@ -84,6 +95,7 @@ impl Sbpl {
             collectors_opened: 0,
             contexts: Vec::new(),
             profile_flags: 0,
+            base: None,
             trace: None,
             importing: Vec::new(),
             last_origin: None,
@@ -97,6 +109,7 @@ impl Sbpl {
             release: self.release,
             version,
             list: self.collectors.first_mut().map(|first| std::mem::take(&mut first.rules)).unwrap_or_default(),
+            base: self.base.take(),
             profile_flags: self.profile_flags,
             implicit,
         }

@@ -12,6 +12,9 @@ use crate::vocabulary::{FilterId, FilterKind, MatchKind, Release};
 #[must_use]
 pub fn write_rules(rules: &Rules) -> String {
     let mut out = format!("(version {})\n", rules.version);
+    if let Some(base) = &rules.base {
+        let _ = writeln!(out, "(extends {})", quoted(base));
+    }
     for (bit, form) in [(1, "(disable-callouts)"), (2, "(disable-full-symbolication)")] {
         if rules.profile_flags & bit != 0 {
             let _ = writeln!(out, "{form}");
@@ -93,11 +96,11 @@ fn write_test(release: &Release, test: &Test) -> String {
             if *value == 0 { format!("({name} #f)") } else { format!("({name} #t)") }
         }
         Argument::Number(value) => format!("({} {})", function(release, id, MatchKind::Value), number(value)),
-        Argument::Numbers(values) => {
+        Argument::Numbers(values) | Argument::Mask { numbers: values, .. } => {
             let items = values.iter().map(|value| format!(" {}", number(value)));
             format!("({}{})", function(release, id, MatchKind::Value), items.collect::<String>())
         }
-        Argument::Text(text) | Argument::StateFlag(text) => {
+        Argument::Text(text) | Argument::StateFlag(text) | Argument::ProfileFlag(text) => {
             format!("({} {})", function(release, id, MatchKind::Value), quoted(text))
         }
         // Everything, of a filter that knows subpaths.

@@ -24,6 +24,9 @@ pub(super) struct ReleaseData {
     pub operation_aliases: Vec<OperationAlias>,
     pub no_op_operations: NoOpOperations,
     pub filters: Vec<Filter>,
+    /// Actions besides allow and deny.
+    #[serde(default)]
+    pub actions: Vec<String>,
     pub modifiers: Vec<Modifier>,
     pub deprecated_modifiers: Vec<VersionedName>,
     pub paths: Paths,
@@ -49,12 +52,58 @@ pub struct Layout {
     pub fields: Vec<HeaderField>,
     /// Tables of u16 between header and operation table, by the name of the field that counts them.
     pub tables: Vec<String>,
+    /// Words of a profile's record in a collection, before its operation table (FORMAT.md §1.5, §1.6).
+    pub record: Vec<RecordWord>,
+    /// How a terminal carries modifiers.
+    pub terminal: TerminalForm,
     /// Node array and pool objects start on multiples of this many bytes.
     pub alignment: usize,
     /// Bit of the first header word that marks a collection.
     pub collection_flag: u16,
-    /// Bit of the first header word that marks message filters.
+    /// Bit of a profile's flags that marks message filters; 0 where there are none.
     pub message_filter_flag: u16,
+    /// Bits of a profile's flags that follow from its record.
+    #[serde(default)]
+    pub record_flags: RecordFlags,
+    /// Bits of the sets of [`FilterKind::Mask`].
+    #[serde(default)]
+    pub mask_bits: u16,
+}
+
+/// A word of a profile's record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RecordWord {
+    /// Pool offset of the profile's name.
+    Name,
+    /// Its flags (FORMAT.md §1.7).
+    Flags,
+    /// Pool offset of the name of the profile that it extends; 0 for none.
+    Base,
+    /// Pool offset of the set of its profile flags; 0 for none.
+    FlagSet,
+}
+
+/// How a compiled terminal carries modifiers (FORMAT.md §2.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TerminalForm {
+    /// 24 flag bits; one modifier inline or a list in the pool.
+    Modifiers,
+    /// 8 flag bits, a signal, the number of a message.
+    SignalAndMessage,
+}
+
+/// Bits of a profile's flags that follow from other facts; 0 where the release has none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordFlags {
+    /// It extends another profile.
+    #[serde(default)]
+    pub based: u16,
+    /// It has profile flags.
+    #[serde(default)]
+    pub flag_set: u16,
 }
 
 /// One header field.
@@ -177,8 +226,32 @@ pub enum FilterKind {
     Path,
     /// A network address.
     Network,
+    /// A set of numbers, always; its width is the release's.
+    Mask,
     /// The name of a state flag.
     StateFlag,
+    /// The name of a profile flag.
+    ProfileFlag,
+}
+
+impl FilterKind {
+    /// The name in a grammar file.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Boolean => "boolean",
+            Self::Bitfield => "bitfield",
+            Self::Enum => "enum",
+            Self::Integer => "integer",
+            Self::String => "string",
+            Self::Pattern => "pattern",
+            Self::Path => "path",
+            Self::Network => "network",
+            Self::Mask => "mask",
+            Self::StateFlag => "state-flag",
+            Self::ProfileFlag => "profile-flag",
+        }
+    }
 }
 
 /// How a filter function compares.

@@ -13,7 +13,8 @@ mod check;
 mod data;
 pub use data::{
     Applies, Filter, FilterFunction, FilterKind, HeaderField, ImplicitNode, ImplicitRule, Inferred, Layout, MatchKind,
-    Modifier, ModifierArgumentKind, NoOpOperations, Operation, OperationAlias, Paths, TerminalDefault, VersionedName,
+    Modifier, ModifierArgumentKind, NoOpOperations, Operation, OperationAlias, Paths, RecordFlags, RecordWord,
+    TerminalDefault, TerminalForm, VersionedName,
 };
 
 include!(concat!(env!("OUT_DIR"), "/grammar.rs"));
@@ -268,6 +269,24 @@ impl Release {
     /// [`UnknownFormat`] where sbtool has none; its texts can be evaluated all the same.
     pub fn layout(&self) -> Result<&Layout, UnknownFormat> {
         self.data.layout.as_ref().ok_or_else(|| UnknownFormat { release: self.data.release.clone() })
+    }
+
+    /// Whether the release has this action besides `allow` and `deny`.
+    #[must_use]
+    pub fn has_action(&self, name: &str) -> bool {
+        self.data.actions.iter().any(|known| known == name)
+    }
+
+    /// Whether a profile can name one that it extends.
+    #[must_use]
+    pub fn has_bases(&self) -> bool {
+        self.data.layout.as_ref().is_some_and(|layout| layout.record.contains(&RecordWord::Base))
+    }
+
+    /// Bits of the sets of mask filters, where the release has such.
+    #[must_use]
+    pub fn mask_width(&self) -> u16 {
+        self.data.layout.as_ref().map_or(u16::MAX, |layout| layout.mask_bits)
     }
 
     /// Entries of a compiled operation table: all operations but those of message filters.

@@ -153,7 +153,7 @@ impl Material {
             if !filter.name.starts_with("%entitlement") {
                 known.push(match filter.kind {
                     FilterKind::Boolean => Known::Number(filter.id, u16::from(chance.one_in(2))),
-                    FilterKind::Bitfield | FilterKind::Enum | FilterKind::Integer => {
+                    FilterKind::Bitfield | FilterKind::Enum | FilterKind::Integer | FilterKind::Mask => {
                         Known::Number(filter.id, u16::try_from(chance.below(5)).unwrap())
                     }
                     FilterKind::Network => Known::Address(filter.id, any_address(chance)),
@@ -205,7 +205,7 @@ impl Material {
         }
         match &test.argument {
             Argument::Number(number) => known.push(Known::Number(filter, near(chance, *number))),
-            Argument::Numbers(set) => {
+            Argument::Numbers(set) | Argument::Mask { numbers: set, .. } => {
                 let number = chance.pick(set).copied().unwrap_or(0);
                 known.push(Known::Number(filter, near(chance, number)));
             }
@@ -234,7 +234,7 @@ impl Material {
             _ => Vec::new(),
         };
         let mut text = match argument {
-            Argument::Text(text) | Argument::StateFlag(text) => text.clone(),
+            Argument::Text(text) | Argument::StateFlag(text) | Argument::ProfileFlag(text) => text.clone(),
             Argument::Pattern(pattern) => plain(pattern),
             Argument::Regexes(list) => {
                 let mut text = Vec::new();

@@ -466,7 +466,7 @@ pub fn rules(filter: BoxedStrategy<Filter>, implicit: BoxedStrategy<bool>) -> Bo
     let list = vec(rule(operations(), filter, modifiers()), 0..10);
     (list, 1u8..4, implicit, any::<u64>())
         .prop_map(|(list, version, implicit, seed)| {
-            let mut rules = Rules { release: release(), version, list, profile_flags: 0, implicit };
+            let mut rules = Rules { release: release(), version, list, base: None, profile_flags: 0, implicit };
             relate(&mut rules, &mut Chance(seed));
             rules
         })

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use sbtool::pattern::{Part, StringKind, StringPattern};
-use sbtool::policy::rules::{Action, Argument, Filter, ModifierArgument, PROTOCOLS, Rule, Rules, Test};
+use sbtool::policy::rules::{Argument, Filter, ModifierArgument, PROTOCOLS, Rule, Rules, Test};
 use sbtool::vocabulary::{FilterKind, MatchKind, OperationId, Release};
 
 use super::aim::Chance;
@@ -77,10 +77,7 @@ impl Speller<'_> {
     }
 
     fn rule(&mut self, rule: &Rule) -> Option<String> {
-        let action = match rule.action {
-            Action::Allow => "allow",
-            Action::Deny => "deny",
-        };
+        let action = rule.action.name();
         let mut parts = Vec::new();
         for operation in &rule.operations {
             parts.push(self.operation(*operation)?);
@@ -188,12 +185,12 @@ impl Speller<'_> {
                 let name = self.function(test, MatchKind::Value)?;
                 Some(format!("({name} {})", self.number(*number, &entry.values)))
             }
-            Argument::Numbers(set) => {
+            Argument::Numbers(set) | Argument::Mask { numbers: set, .. } => {
                 let name = self.function(test, MatchKind::Value)?;
                 let numbers: Vec<String> = set.iter().map(|number| self.number(*number, &entry.values)).collect();
                 Some(format!("({name} {})", numbers.join(" ")))
             }
-            Argument::Text(text) | Argument::StateFlag(text) => {
+            Argument::Text(text) | Argument::StateFlag(text) | Argument::ProfileFlag(text) => {
                 let name = self.function(test, MatchKind::Value)?;
                 Some(format!("({name} {})", quoted(text)))
             }

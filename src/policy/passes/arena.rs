@@ -161,6 +161,7 @@ fn excludes(a: &Argument, b: &Argument) -> bool {
             !set.contains(one)
         }
         (Argument::Numbers(a), Argument::Numbers(b)) => !a.iter().any(|one| b.contains(one)),
+        (Argument::Mask { numbers: a, .. }, Argument::Mask { numbers: b, .. }) => !a.iter().any(|one| b.contains(one)),
         (Argument::Text(a), Argument::Text(b)) => a != b,
         (Argument::Pattern(a), Argument::Pattern(b)) => a.excludes(b),
         _ => false,

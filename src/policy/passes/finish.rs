@@ -32,6 +32,7 @@ pub(super) fn graph(arena: &Arena, roots: &[Id], rules: &Rules) -> Result<Graph,
         arena,
         variables: Names::new("variables"),
         states: Names::new("state flags"),
+        profile_flags: Names::new("profile flags"),
         known: HashMap::new(),
     };
     let mut nodes = Vec::with_capacity(count as usize);
@@ -69,9 +70,10 @@ pub(super) fn graph(arena: &Arena, roots: &[Id], rules: &Rules) -> Result<Graph,
         release: rules.release,
         flags: rules.profile_flags,
         entries: roots.iter().map(|root| numbers[root.index()]).collect(),
-        nodes,
-        variables: finisher.variables.list,
-        states: finisher.states.list,
+        nodes: nodes.into(),
+        variables: finisher.variables.list.into(),
+        states: finisher.states.list.into(),
+        profile_flags: finisher.profile_flags.list.into(),
     })
 }
 
@@ -109,6 +111,7 @@ struct Finisher<'a> {
     arena: &'a Arena,
     variables: Names,
     states: Names,
+    profile_flags: Names,
     /// Finished tests of one string or expression each: many nodes may ask the same.
     known: HashMap<TestId, graph::Test>,
 }
@@ -143,6 +146,16 @@ impl Finisher<'_> {
             }
             rules::Argument::Text(text) => graph::Argument::Text(text.clone()),
             rules::Argument::Address(address) => graph::Argument::Address(*address),
+            rules::Argument::Mask { width, numbers } => {
+                let mut numbers = numbers.clone();
+                numbers.sort_unstable();
+                numbers.dedup();
+                graph::Argument::Mask { width: *width, numbers }
+            }
+            rules::Argument::ProfileFlag(name) => {
+                let number = self.profile_flags.number(name);
+                graph::Argument::ProfileFlag(number)
+            }
             rules::Argument::StateFlag(name) => {
                 let number = self.states.number(name);
                 self.states.check()?;

@@ -125,8 +125,7 @@ pub fn build(rules: &Rules, passes: Passes) -> Result<Graph, BuildError> {
         let entry = &table[operation.index()];
         let mut root = match entry.tail {
             Tail::Parent(parent) => roots.get(parent.index()).copied().flatten().unwrap_or(Id::DENY),
-            Tail::Table(Action::Allow) => arena.terminal(BuildTerminal::plain(0))?,
-            Tail::Table(Action::Deny) => arena.terminal(BuildTerminal::plain(Terminal::DENY | Terminal::REPORT))?,
+            Tail::Table(action) => arena.terminal(BuildTerminal::plain(action_flags(action)))?,
             Tail::Rule(number) => action(&mut arena, rules, &rules.list[number], false)?,
         };
         root = filtered_rules(&mut arena, rules, entry, root, false)?;
@@ -185,14 +184,21 @@ fn filtered_rules(
     Ok(root)
 }
 
+/// The flag bits of an action without modifiers (FORMAT.md §2.2).
+fn action_flags(action: Action) -> u32 {
+    match action {
+        Action::Allow => 0,
+        Action::Deny => Terminal::DENY | Terminal::REPORT,
+        Action::Delegate => Terminal::DELEGATE,
+        Action::Autobox => Terminal::AUTOBOX,
+    }
+}
+
 /// The terminal of a rule: its action, the flag bits of its modifiers, and those that carry
 /// something (FORMAT.md §2.2). Messages carry no messages: a rule of a message filter has none of
 /// its own (chosen; nested ones could also take time without bound).
 fn action(arena: &mut Arena, rules: &Rules, rule: &Rule, is_message: bool) -> Result<Id, BuildError> {
-    let mut flags = match rule.action {
-        Action::Allow => 0,
-        Action::Deny => Terminal::DENY | Terminal::REPORT,
-    };
+    let mut flags = action_flags(rule.action);
     let mut carried = Vec::new();
     for Modifier { id, argument } in &rule.modifiers {
         if let Some(entry) = rules.release.modifier(*id) {
@@ -229,7 +235,7 @@ fn message_filter(arena: &mut Arena, rules: &Rules, inner: &[Rule]) -> Result<Ve
     if let Some(operation) = foreign {
         return Err(BuildError::NoMessageOperation(release.operation_name(*operation).into_owned()));
     }
-    let inner = Rules { release, version, list: inner.to_vec(), profile_flags: 0, implicit: false };
+    let inner = Rules { release, version, list: inner.to_vec(), base: None, profile_flags: 0, implicit: false };
     let table = inner.by_operation();
     let mut out = Vec::new();
     for (index, entry) in table.iter().enumerate() {

@@ -1,0 +1,234 @@
+//! In: graphs of single profiles. Out: [`Collection`], the profiles of one blob with their names
+//! and what they share. Never: offsets, raw bytes, SBPL.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::graph::{Argument, Graph, ModifierArgument, Node, NodeId};
+use crate::pattern::tree::Tree;
+use crate::vocabulary::Release;
+
+/// One profile of a collection.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// Its name; empty for the only profile of a blob that is no collection.
+    pub name: Vec<u8>,
+    /// The name of the profile that it extends (FORMAT.md §1.6).
+    pub base: Option<Vec<u8>>,
+    /// The profile flags that it carries, by number in [`Collection::profile_flags`], ascending.
+    pub flag_set: Option<Vec<u16>>,
+    /// Its policy. All profiles of a collection share nodes and names.
+    pub graph: Graph,
+}
+
+/// The profiles of one blob.
+#[derive(Clone, Debug)]
+pub struct Collection {
+    /// Whose vocabulary.
+    pub release: &'static Release,
+    /// Whether the blob is a collection; else there is just one profile, without a name.
+    pub is_collection: bool,
+    /// The profiles, in the order of their records.
+    pub profiles: Vec<Profile>,
+    /// Names of the flags that profiles can carry, by number.
+    pub profile_flags: Vec<Vec<u8>>,
+    /// Variables in the order in which their names are stored. No rule gives that order (FORMAT.md
+    /// §2.5, rule 5), so a decoded blob carries it; the order of numbers where nothing is known.
+    pub variable_order: Vec<u16>,
+}
+
+/// Why profiles do not go into one collection.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CollectionError {
+    /// Two releases cannot share operation tables.
+    #[error("profiles of different releases cannot be in one collection")]
+    Releases,
+    /// Names tell profiles apart.
+    #[error("two profiles are named '{0}'; a collection has each name once")]
+    SameName(String),
+    /// A collection of nothing.
+    #[error("a collection needs at least one profile")]
+    Empty,
+    /// Numbers of nodes are 32 bits wide here.
+    #[error("the profiles have too many nodes together")]
+    TooManyNodes,
+}
+
+impl Profile {
+    /// A profile that extends none.
+    #[must_use]
+    pub fn new(name: impl Into<Vec<u8>>, graph: Graph) -> Self {
+        Self { name: name.into(), base: None, flag_set: None, graph }
+    }
+}
+
+impl Collection {
+    /// The form of a blob with one profile.
+    #[must_use]
+    pub fn single(graph: Graph) -> Self {
+        let variables = u16::try_from(graph.variables.len()).unwrap_or(u16::MAX);
+        let release = graph.release;
+        let profile = Profile::new(Vec::new(), graph);
+        Self {
+            release,
+            is_collection: false,
+            profiles: vec![profile],
+            profile_flags: Vec::new(),
+            variable_order: (0..variables).collect(),
+        }
+    }
+
+    /// One collection of several profiles, in the order of their file names (`name.sb`, by bytes:
+    /// FORMAT.md §2.5, rule 2). Plain terminals that several profiles have are one object; other
+    /// nodes stay apart (what Apple's build shares beyond that has no known rule, FORMAT.md §2.4).
+    ///
+    /// # Errors
+    /// [`CollectionError`].
+    pub fn of(mut profiles: Vec<Profile>) -> Result<Self, CollectionError> {
+        profiles.sort_by_cached_key(|profile| [profile.name.as_slice(), b".sb"].concat());
+        if let Some(pair) = profiles.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            return Err(CollectionError::SameName(String::from_utf8_lossy(&pair[0].name).into_owned()));
+        }
+        let release = profiles.first().map(|profile| profile.graph.release).ok_or(CollectionError::Empty)?;
+        if profiles.iter().any(|profile| !std::ptr::eq(profile.graph.release, release)) {
+            return Err(CollectionError::Releases);
+        }
+        let mut joined = Joined::default();
+        let mut entries = Vec::with_capacity(profiles.len());
+        for profile in &profiles {
+            entries.push(joined.add(&profile.graph)?);
+        }
+        let nodes: Arc<[Node]> = joined.nodes.into();
+        let [variables, states, flags] = joined.names.map(|names| Arc::<[Vec<u8>]>::from(names.list));
+        let variable_count = u16::try_from(variables.len()).unwrap_or(u16::MAX);
+        let mut profiles: Vec<Profile> = profiles
+            .into_iter()
+            .zip(entries)
+            .map(|(profile, entries)| Profile {
+                graph: Graph {
+                    release,
+                    flags: profile.graph.flags,
+                    entries,
+                    nodes: nodes.clone(),
+                    variables: variables.clone(),
+                    states: states.clone(),
+                    profile_flags: flags.clone(),
+                },
+                ..profile
+            })
+            .collect();
+        bases_first(&mut profiles);
+        Ok(Self {
+            release,
+            is_collection: true,
+            profiles,
+            profile_flags: Vec::new(),
+            variable_order: (0..variable_count).collect(),
+        })
+    }
+
+    /// The profile of this name.
+    #[must_use]
+    pub fn profile(&self, name: &[u8]) -> Option<&Profile> {
+        self.profiles.iter().find(|profile| profile.name == name)
+    }
+}
+
+/// Moves each profile that others extend before the first of them (FORMAT.md §2.5, rule 6).
+fn bases_first(profiles: &mut Vec<Profile>) {
+    let mut rest: Vec<Option<Profile>> = std::mem::take(profiles).into_iter().map(Some).collect();
+    let places: HashMap<Vec<u8>, usize> =
+        rest.iter().flatten().enumerate().map(|(place, profile)| (profile.name.clone(), place)).collect();
+    for place in 0..rest.len() {
+        // A base may have one of its own; a circle ends where it comes back to what is placed.
+        let mut chain = vec![place];
+        while let Some(next) = chain
+            .last()
+            .and_then(|place| rest[*place].as_ref()?.base.as_ref())
+            .and_then(|base| places.get(base).copied().filter(|next| rest[*next].is_some() && !chain.contains(next)))
+        {
+            chain.push(next);
+        }
+        profiles.extend(chain.into_iter().rev().filter_map(|place| rest[place].take()));
+    }
+}
+
+/// Names of one kind and their numbers.
+#[derive(Default)]
+struct Names {
+    list: Vec<Vec<u8>>,
+    numbers: HashMap<Vec<u8>, u16>,
+}
+
+impl Names {
+    fn number(&mut self, name: &[u8]) -> u16 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let number = u16::try_from(self.list.len()).unwrap_or(u16::MAX);
+        self.list.push(name.to_vec());
+        self.numbers.insert(name.to_vec(), number);
+        number
+    }
+}
+
+/// Nodes and names of several graphs.
+#[derive(Default)]
+struct Joined {
+    nodes: Vec<Node>,
+    /// Variables, state flags, profile flags.
+    names: [Names; 3],
+    /// Terminals that lead nowhere, by what they are.
+    terminals: HashMap<Node, NodeId>,
+}
+
+impl Joined {
+    /// Adds a graph; where its operations start now.
+    fn add(&mut self, graph: &Graph) -> Result<Vec<NodeId>, CollectionError> {
+        let mut places: HashMap<NodeId, NodeId> = HashMap::new();
+        let reachable = graph.reachable();
+        for id in &reachable {
+            let node = &graph.nodes[id.index()];
+            let plain = matches!(node, Node::Terminal(terminal) if terminal.message_filters().next().is_none());
+            let next = NodeId(u32::try_from(self.nodes.len()).map_err(|_| CollectionError::TooManyNodes)?);
+            let place = if plain { *self.terminals.entry(node.clone()).or_insert(next) } else { next };
+            if place == next {
+                self.nodes.push(node.clone());
+            }
+            places.insert(*id, place);
+        }
+        let place = |id: NodeId| places.get(&id).copied().unwrap_or(id);
+        let variables: Vec<u16> = graph.variables.iter().map(|name| self.names[0].number(name)).collect();
+        let renumbered = |list: &[u16], number: u16| list.get(usize::from(number)).copied().unwrap_or(number);
+        for id in &reachable {
+            let joined = &mut self.nodes[place(*id).index()];
+            match joined {
+                Node::Test { test, matched, unmatched } => {
+                    (*matched, *unmatched) = (place(*matched), place(*unmatched));
+                    match &mut test.argument {
+                        Argument::StateFlag(number) => {
+                            let name = graph.states.get(usize::from(*number)).map_or(&[][..], Vec::as_slice);
+                            *number = self.names[1].number(name);
+                        }
+                        Argument::ProfileFlag(number) => {
+                            let name = graph.profile_flags.get(usize::from(*number)).map_or(&[][..], Vec::as_slice);
+                            *number = self.names[2].number(name);
+                        }
+                        Argument::Pattern(tree) if tree.has_variables() => {
+                            *tree = Arc::new(Tree::renumbered(tree, &|number| renumbered(&variables, number)));
+                        }
+                        _ => {}
+                    }
+                }
+                Node::Terminal(terminal) => {
+                    for modifier in &mut terminal.modifiers {
+                        if let ModifierArgument::MessageFilter { entry, .. } = &mut modifier.argument {
+                            *entry = place(*entry);
+                        }
+                    }
+                }
+            }
+        }
+        Ok(graph.entries.iter().map(|entry| place(*entry)).collect())
+    }
+}
