@@ -44,7 +44,7 @@ fn there_and_back(rules: &Rules) -> Graph {
 /// Both readings, of the graph as read back.
 fn allows(rules: &Rules, graph: &Graph, request: &Request) -> bool {
     let allows = !decide(graph, request).unwrap().denies();
-    assert_eq!(Reference::new(rules.clone()).decide(request).action == Action::Allow, allows);
+    assert_eq!(Reference::new(rules.clone()).unwrap().decide(request).action == Action::Allow, allows);
     allows
 }
 

@@ -1,21 +1,36 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-//! In: random rules and random requests. Out: whether the reading by rules, the graph under every
-//! choice of passes, and the blob say the same. Never: bytes of a known case.
+//! In: random profiles, and random requests aimed at them. Out: whether the rules read literally,
+//! the graph under every choice of passes, the blob read back, and what a text of the rules compiles
+//! to, all say the same. Never: bytes of a known case.
+//!
+//! A pair is one profile with one request, asked of all of them. 200,000 run by default;
+//! `SBTOOL_PAIRS=1000000 cargo test --release --test meaning` runs a million. What fails is made
+//! small, printed, and its seed kept in `proptest-regressions/meaning.txt`, which is run first the
+//! next time: commit it with the fix, and make a named test of what is printed.
 
 mod random;
 
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use proptest::collection::vec;
 use proptest::prelude::*;
-use proptest::sample::select;
-use random::{any_filter, release, request, rules, sound_filter};
+use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
+use random::aim::{Chance, Known, Material};
+use random::{aim, any_filter, lawful_rules, release, rules, sound_filter, spell};
 use sbtool::blob::{decode, encode};
 use sbtool::policy::graph::{self, Graph, Node, NodeId, Terminal};
 use sbtool::policy::passes::{BuildError, Passes, build};
 use sbtool::policy::reference::{Decider, Decision, Reference};
 use sbtool::policy::request::Request;
 use sbtool::policy::rules::{Action, ModifierArgument, Rule, Rules};
-use sbtool::policy::verdict::decide;
+use sbtool::policy::verdict::{decide, explain};
 use sbtool::vocabulary::{ModifierId, OperationId};
+
+/// Requests to each profile.
+const REQUESTS: usize = 50;
 
 fn all_passes() -> Vec<Passes> {
     let passes = |bits: u8| Passes {
@@ -83,42 +98,6 @@ fn deciding<'r>(decision: &Decision<'r>) -> Option<&'r Rule> {
     }
 }
 
-/// The graph ends where the rules say, and says all that the deciding rule says.
-fn agrees(graph: &Graph, reference: &Reference, request: &Request) -> Result<(), TestCaseError> {
-    let decision = reference.decide(request);
-    let terminal = decide(graph, request).map_err(|error| TestCaseError::fail(error.to_string()))?;
-    let rule = deciding(&decision);
-    prop_assert_eq!(said(terminal), wanted(decision.action, rule), "{:?}", decision);
-    for modifier in &terminal.modifiers {
-        let graph::ModifierArgument::MessageFilter { operation, entry } = modifier.argument else { continue };
-        let inner = rule.and_then(|rule| {
-            rule.modifiers.iter().find_map(|modifier| match &modifier.argument {
-                ModifierArgument::MessageFilter(inner) => Some(inner),
-                _ => None,
-            })
-        });
-        let list = inner.map(|inner| inner.to_vec()).unwrap_or_default();
-        let inner = Rules { release: release(), version: 3, list, base: None, profile_flags: 0, implicit: false };
-        let mut asked = request.clone();
-        asked.operation = operation;
-        message_agrees(graph, entry, &inner, asked)?;
-    }
-    Ok(())
-}
-
-/// A message is decided by the rules of the filter alone; what none decides is denied.
-fn message_agrees(graph: &Graph, entry: NodeId, inner: &Rules, asked: Request) -> Result<(), TestCaseError> {
-    let mut alone = graph.clone();
-    alone.entries = vec![entry; usize::from(asked.operation.0) + 1];
-    let terminal = decide(&alone, &asked).map_err(|error| TestCaseError::fail(error.to_string()))?;
-    let reference = Reference::new(inner.clone());
-    let decision = reference.decide(&asked);
-    let rule = deciding(&decision).filter(|_| decision.operation == asked.operation);
-    let action = if rule.is_some() { decision.action } else { Action::Deny };
-    prop_assert_eq!(said(terminal), wanted(action, rule));
-    Ok(())
-}
-
 /// The same graph with its nodes in another order.
 fn shuffled(graph: &Graph, keys: &[u32]) -> Graph {
     let mut order: Vec<usize> = (0..graph.nodes.len()).collect();
@@ -149,74 +128,314 @@ fn fail(error: impl std::fmt::Display) -> TestCaseError {
     TestCaseError::fail(error.to_string())
 }
 
-fn config() -> ProptestConfig {
-    // `PROPTEST_CASES` still asks for more.
-    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok()).unwrap_or(128);
-    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+/// A graph that must mean the rules.
+struct Candidate {
+    /// How it was made.
+    made: String,
+    graph: Graph,
+    /// The graphs of its message filters, by entry.
+    messages: RefCell<HashMap<NodeId, Arc<Graph>>>,
 }
 
-proptest! {
-    #![proptest_config(config())]
+impl Candidate {
+    fn new(made: impl Into<String>, graph: Graph) -> Self {
+        Self { made: made.into(), graph, messages: RefCell::default() }
+    }
 
-    /// The rules, read literally, and the graph of every choice of passes end at the same words.
-    #[test]
-    fn every_graph_means_the_rules(
-        rules in rules(sound_filter(), prop_oneof![3 => Just(true), 1 => Just(false)].boxed()),
-        requests in vec(request(), 1..16),
-    ) {
-        let reference = Reference::new(rules.clone());
-        for passes in all_passes() {
-            let graph = build(&rules, passes).map_err(fail)?;
-            for request in &requests {
-                agrees(&graph, &reference, request)
-                    .map_err(|error| TestCaseError::fail(format!("{passes:?}: {request:?}: {error}")))?;
+    /// The graph that decides messages, as a graph of its own.
+    fn message_graph(&self, entry: NodeId) -> Arc<Graph> {
+        let make = || {
+            let mut alone = self.graph.clone();
+            alone.entries = vec![entry; release().operations().len()];
+            Arc::new(alone)
+        };
+        self.messages.borrow_mut().entry(entry).or_insert_with(make).clone()
+    }
+}
+
+/// The rules of a profile, and those of its message filters.
+struct Readings {
+    whole: Reference,
+    messages: RefCell<HashMap<*const Vec<Rule>, Arc<Reference>>>,
+}
+
+impl Readings {
+    fn new(rules: &Rules) -> Result<Self, TestCaseError> {
+        Ok(Self { whole: Reference::new(rules.clone()).map_err(fail)?, messages: RefCell::default() })
+    }
+
+    fn message(&self, inner: &Arc<Vec<Rule>>) -> Arc<Reference> {
+        let Rules { release, version, .. } = *self.whole.rules();
+        let make = || {
+            let rules = Rules { release, version, list: inner.to_vec(), base: None, profile_flags: 0, implicit: false };
+            Arc::new(Reference::new(rules).unwrap())
+        };
+        self.messages.borrow_mut().entry(Arc::as_ptr(inner)).or_insert_with(make).clone()
+    }
+}
+
+/// The graph ends where the rules say, and says all that the deciding rule says.
+fn agrees(candidate: &Candidate, readings: &Readings, request: &Request) -> Result<(), TestCaseError> {
+    let decision = readings.whole.decide(request);
+    let terminal = decide(&candidate.graph, request).map_err(fail)?;
+    let rule = deciding(&decision);
+    prop_assert_eq!(said(terminal), wanted(decision.action, rule), "{:?}", decision);
+    for (operation, entry) in terminal.message_filters() {
+        let inner = rule.and_then(|rule| {
+            rule.modifiers.iter().find_map(|modifier| match &modifier.argument {
+                ModifierArgument::MessageFilter(inner) => Some(inner),
+                _ => None,
+            })
+        });
+        let mut asked = request.clone();
+        asked.operation = operation;
+        let inner = inner.ok_or_else(|| fail("a message filter from nowhere"))?;
+        // A message is decided by the rules of the filter alone; what none decides is denied.
+        let reference = readings.message(inner);
+        let decision = reference.decide(&asked);
+        let rule = deciding(&decision).filter(|_| decision.operation == operation);
+        let action = if rule.is_some() { decision.action } else { Action::Deny };
+        let alone = candidate.message_graph(entry);
+        let terminal = decide(&alone, &asked).map_err(fail)?;
+        prop_assert_eq!(said(terminal), wanted(action, rule), "message of {:?}", release().operation_name(operation));
+    }
+    Ok(())
+}
+
+/// What a profile compiled to, read back. It is whole: every byte is accounted for, and it is
+/// written as the same bytes. Nothing where it is too large for a blob.
+fn read_back(graph: &Graph) -> Result<Option<Graph>, TestCaseError> {
+    let Ok(bytes) = encode(graph) else { return Ok(None) };
+    let decoded = decode(&bytes, release()).map_err(fail)?;
+    prop_assert!(decoded.leftover.is_empty(), "{:?}", decoded.leftover);
+    prop_assert_eq!(&encode(&decoded.graph).map_err(fail)?, &bytes);
+    Ok(Some(decoded.graph))
+}
+
+/// A profile with all that is asked of it.
+#[derive(Clone, Debug)]
+struct Profile {
+    rules: Rules,
+    /// A text may say these rules.
+    lawful: bool,
+    /// One number for each request.
+    seeds: Vec<u64>,
+    keys: Vec<u32>,
+    spelling: u64,
+}
+
+fn profile() -> impl Strategy<Value = Profile> {
+    let implicit = || prop_oneof![3 => Just(true), 1 => Just(false)].boxed();
+    let lawful = (lawful_rules(sound_filter(), implicit()), Just(true));
+    let lawless = (rules(sound_filter(), implicit()), Just(false));
+    let seeds = vec(any::<u64>(), REQUESTS);
+    (prop_oneof![4 => lawful, 1 => lawless], seeds, vec(any::<u32>(), 1..8), any::<u64>())
+        .prop_map(|((rules, lawful), seeds, keys, spelling)| Profile { rules, lawful, seeds, keys, spelling })
+}
+
+/// How often what was asked and made.
+#[derive(Default)]
+struct Counts {
+    pairs: AtomicUsize,
+    profiles: AtomicUsize,
+    too_large: AtomicUsize,
+    texts: AtomicUsize,
+    /// Decided by a rule with a filter, a rule without one, the table or an implicit rule; and how
+    /// often the one or the other was that of a parent.
+    by_filter: AtomicUsize,
+    by_tail: AtomicUsize,
+    inherited: AtomicUsize,
+    by_table: AtomicUsize,
+    by_implicit: AtomicUsize,
+}
+
+fn count(counter: &AtomicUsize) -> usize {
+    counter.fetch_add(1, Ordering::Relaxed)
+}
+
+/// The profile's graphs: by each choice of passes, read back from blobs, with its nodes in another
+/// order, and made from a text.
+fn candidates(profile: &Profile, counts: &Counts) -> Result<Vec<Candidate>, TestCaseError> {
+    let mut candidates = Vec::new();
+    let turn = count(&counts.profiles);
+    for (number, passes) in all_passes().into_iter().enumerate() {
+        let graph = build(&profile.rules, passes).map_err(fail)?;
+        // The blob of all passes always, those of the others in turn.
+        if passes == Passes::default() || number == turn % 8 {
+            match read_back(&graph)? {
+                Some(decoded) => candidates.push(Candidate::new(format!("blob of {passes:?}"), decoded)),
+                None => _ = count(&counts.too_large),
             }
         }
+        if passes == Passes::default() {
+            let mixed = shuffled(&graph, &profile.keys);
+            prop_assert_eq!(encode(&mixed).ok(), encode(&graph).ok());
+            candidates.push(Candidate::new("nodes in another order", mixed));
+        }
+        candidates.push(Candidate::new(format!("{passes:?}"), graph));
     }
+    let spelled = profile.lawful.then(|| spell::text_of(&profile.rules, &mut Chance(profile.spelling))).flatten();
+    if let Some(text) = spelled {
+        let mut options = sbtool::sbpl::Options::new(release());
+        if !profile.rules.implicit {
+            let set = |name: &str| (name.to_owned(), "1".to_owned());
+            options.parameters = Some(vec![set("NO_IMPLICIT_RULES"), set("ENABLE_PATTERN_VARIABLES")]);
+        }
+        let evaluated = sbtool::sbpl::evaluate("test", text.as_bytes(), &options)
+            .map_err(|error| fail(format!("{text}\n{}", error.render(false))))?;
+        let graph = build(&evaluated.rules, Passes::default()).map_err(|error| fail(format!("{text}\n{error}")))?;
+        candidates.push(Candidate::new(format!("the text\n{text}"), graph));
+        count(&counts.texts);
+    }
+    Ok(candidates)
+}
 
-    /// A blob holds all of a graph: read back it means the same, every byte is accounted for, and
-    /// it is written as the same bytes. With it the order of nodes in memory is shown not to matter.
-    #[test]
-    fn a_blob_holds_all_of_a_graph(
-        rules in rules(sound_filter(), any::<bool>().boxed()),
-        requests in vec(request(), 1..16),
-        keys in vec(any::<u32>(), 1..8),
-        passes in prop_oneof![Just(Passes::default()), select(all_passes())],
-    ) {
-        let graph = build(&rules, passes).map_err(fail)?;
-        let bytes = encode(&graph).map_err(fail)?;
-        let decoded = decode(&bytes, release()).map_err(fail)?;
-        prop_assert!(decoded.leftover.is_empty(), "{:?}", decoded.leftover);
-        prop_assert_eq!(&encode(&decoded.graph).map_err(fail)?, &bytes);
-        let mixed = shuffled(&graph, &keys);
-        prop_assert_eq!(encode(&mixed).map_err(fail)?, bytes);
-        let reference = Reference::new(rules);
-        for request in &requests {
-            agrees(&decoded.graph, &reference, request)?;
-            agrees(&mixed, &reference, request)?;
+/// The facts of a request that fails, without those that do not matter.
+fn smallest(operation: OperationId, mut known: Vec<Known>, fails: impl Fn(&Request) -> bool) -> Request {
+    let mut place = 0;
+    while place < known.len() {
+        let fact = known.remove(place);
+        if !fails(&aim::request(release(), operation, &known)) {
+            known.insert(place, fact);
+            place += 1;
         }
     }
+    aim::request(release(), operation, &known)
+}
 
-    /// A test of a loaded value that no loader stands before is refused, or means the same under
-    /// every choice of passes.
-    #[test]
-    fn loaded_values_are_refused_or_mean_the_same(
-        rules in rules(any_filter(), Just(true).boxed()),
-        requests in vec(request(), 1..16),
-    ) {
-        let reference = Reference::new(rules.clone());
+fn same_meaning(profile: &Profile, counts: &Counts) -> Result<(), TestCaseError> {
+    let readings = Readings::new(&profile.rules)?;
+    let candidates = candidates(profile, counts)?;
+    let material = Material::of(&profile.rules);
+    for seed in &profile.seeds {
+        let (operation, known) = material.aimed(*seed);
+        let request = aim::request(release(), operation, &known);
+        let decision = readings.whole.decide(&request);
+        if decision.operation != operation {
+            count(&counts.inherited);
+        }
+        count(match decision.decider {
+            Decider::Rule(_) => &counts.by_filter,
+            Decider::Tail(_) => &counts.by_tail,
+            Decider::Table => &counts.by_table,
+            Decider::Implicit => &counts.by_implicit,
+        });
+        for candidate in &candidates {
+            if let Err(error) = agrees(candidate, &readings, &request) {
+                let small = smallest(operation, known, |request| agrees(candidate, &readings, request).is_err());
+                let error = agrees(candidate, &readings, &small).err().unwrap_or(error);
+                let name = release().operation_name(operation);
+                let pairs = counts.pairs.load(Ordering::Relaxed);
+                return Err(fail(format!("{name}, {small:?}, by {}, after {pairs} pairs: {error}", candidate.made)));
+            }
+        }
+        // With and without a record of the way: the same node.
+        let graph = &candidates[0].graph;
+        let (plain, recorded) = (decide(graph, &request).map_err(fail)?, explain(graph, &request).map_err(fail)?);
+        prop_assert!(std::ptr::eq(plain, recorded.terminal));
+        count(&counts.pairs);
+    }
+    Ok(())
+}
+
+fn say(line: &str) {
+    // Past the capture of the test harness: how much was proven is part of the result.
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes());
+}
+
+fn wanted_pairs() -> usize {
+    std::env::var("SBTOOL_PAIRS").ok().and_then(|text| text.parse().ok()).unwrap_or(200_000)
+}
+
+fn runner(cases: usize) -> TestRunner {
+    let persistence = FileFailurePersistence::Direct("proptest-regressions/meaning.txt");
+    TestRunner::new(ProptestConfig {
+        cases: u32::try_from(cases).unwrap(),
+        failure_persistence: Some(Box::new(persistence)),
+        ..ProptestConfig::default()
+    })
+}
+
+fn run<T: std::fmt::Debug>(
+    runner: &mut TestRunner,
+    strategy: &impl Strategy<Value = T>,
+    test: impl Fn(T) -> Result<(), TestCaseError>,
+) {
+    match runner.run(strategy, test) {
+        Ok(()) => {}
+        Err(TestError::Fail(reason, value)) => panic!("{reason}\n{value:?}"),
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Rules read literally = graph of every choice of passes = blob read back = compiled text.
+#[test]
+fn every_graph_means_the_rules() {
+    let counts = Counts::default();
+    let started = std::time::Instant::now();
+    let profiles = wanted_pairs().div_ceil(REQUESTS);
+    let workers = std::thread::available_parallelism().map_or(1, usize::from).min(profiles.max(1));
+    std::thread::scope(|scope| {
+        for _ in 0..workers {
+            scope.spawn(|| {
+                // What was kept from a failure comes on top.
+                run(&mut runner(profiles.div_ceil(workers)), &profile(), |profile| same_meaning(&profile, &counts));
+            });
+        }
+    });
+    let [pairs, profiles, too_large, texts, filter, tail, inherited, table, implicit] = [
+        &counts.pairs,
+        &counts.profiles,
+        &counts.too_large,
+        &counts.texts,
+        &counts.by_filter,
+        &counts.by_tail,
+        &counts.inherited,
+        &counts.by_table,
+        &counts.by_implicit,
+    ]
+    .map(|counter| counter.load(Ordering::Relaxed));
+    say(&format!(
+        "meaning: {pairs} pairs of {profiles} profiles ({texts} also as text, {too_large} blobs too large) in {:.1} s; \
+         decided by a filter {filter}, a tail {tail}, the table {table}, an implicit rule {implicit}; by a parent's {inherited}",
+        started.elapsed().as_secs_f64(),
+    ));
+    assert!(pairs >= wanted_pairs(), "{pairs} pairs");
+    assert!(too_large * 100 <= profiles, "{too_large} of {profiles} blobs too large");
+    assert!(texts * 3 >= profiles, "only {texts} of {profiles} profiles as text");
+    // The requests meet the rules, and every way to a decision is taken often.
+    assert!(filter * 5 >= pairs, "decided by a filter: {filter} of {pairs}");
+    for (way, number) in [("tail", tail), ("parent", inherited), ("table", table), ("implicit rule", implicit)] {
+        assert!(number * 200 >= pairs, "decided by {way}: {number} of {pairs}");
+    }
+}
+
+/// A test of a loaded value that no loader stands before is refused, or means the same under every
+/// choice of passes.
+#[test]
+fn loaded_values_are_refused_or_mean_the_same() {
+    let strategy = (rules(any_filter(), Just(true).boxed()), vec(any::<u64>(), 16));
+    let built_ones = Cell::new(0);
+    run(&mut runner(512), &strategy, |(rules, seeds)| {
+        let readings = Readings::new(&rules)?;
         let built: Vec<_> = all_passes().into_iter().map(|passes| build(&rules, passes)).collect();
         if let Some(Err(error)) = built.iter().find(|graph| graph.is_err()) {
             prop_assert!(matches!(error, BuildError::NotLoaded { .. }), "{}", error);
             prop_assert!(built.iter().all(Result::is_err));
             return Ok(());
         }
-        for graph in built.iter().flatten() {
-            for request in &requests {
-                agrees(graph, &reference, request)?;
+        built_ones.set(built_ones.get() + 1);
+        let material = Material::of(&rules);
+        for graph in built.into_iter().flatten() {
+            let candidate = Candidate::new("", graph);
+            for seed in &seeds {
+                let (operation, known) = material.aimed(*seed);
+                agrees(&candidate, &readings, &aim::request(release(), operation, &known))?;
             }
         }
-    }
+        Ok(())
+    });
+    assert!(built_ones.get() >= 20, "only {} profiles were not refused", built_ones.get());
 }
 
 /// The rules of a profile's text.
@@ -236,7 +455,7 @@ fn denies(text: &str, operation: &str, facts: &[&str]) -> bool {
     let rules = rules_of(text);
     let graph = build(&rules, Passes::default()).unwrap();
     let denies = decide(&graph, &request).unwrap().denies();
-    let reference = Reference::new(rules);
+    let reference = Reference::new(rules).unwrap();
     assert_eq!(reference.decide(&request).action == Action::Deny, denies, "{text}");
     denies
 }
@@ -273,6 +492,36 @@ fn sets_that_cross_the_border_of_the_cases_keep_their_bytes() {
     ] {
         assert_eq!(denies(text, operation, &[fact]), wanted, "{operation} {fact}");
     }
+}
+
+/// The actions `delegate` and `autobox` have no deny bit and are no allow all the same.
+#[test]
+fn a_decision_left_to_another_profile_is_no_allow() {
+    let mut graph = build(&rules_of("(version 3) (deny default)"), Passes::default()).unwrap();
+    for (flags, denied) in [(0x400, true), (0x1000, true), (0x1001, true), (0, false), (1, true)] {
+        let nodes = graph.nodes.iter().cloned().map(|node| match node {
+            Node::Terminal(terminal) => Node::Terminal(Terminal { flags, ..terminal }),
+            test => test,
+        });
+        graph.nodes = nodes.collect();
+        let request = Request::new(random::operation("file-read-data"));
+        assert_eq!(decide(&graph, &request).unwrap().denies(), denied, "{flags:#x}");
+    }
+}
+
+/// What a variable holds is not known, so that it does not match is not known either: a deny of
+/// what is below a home folder is no plain allow.
+#[test]
+fn a_pattern_with_a_variable_fails_by_assumption() {
+    let text = r#"(version 3) (allow default) (deny file-read* (subpath "${HOME}/secret"))
+        (deny file-read* (subpath "/other"))"#;
+    let graph = build(&rules_of(text), Passes::default()).unwrap();
+    let mut request = Request::new(random::operation("file-read-data"));
+    request.add_fact(release(), "path=/Users/me/secret/key").unwrap();
+    let verdict = explain(&graph, &request).unwrap();
+    let steps: Vec<(bool, bool)> = verdict.consulted.iter().map(|step| (step.holds, step.assumed)).collect();
+    assert!(!verdict.denies());
+    assert_eq!(steps, [(false, false), (false, true)]);
 }
 
 /// What is wrong, whichever rule it is wrong in.

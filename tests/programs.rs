@@ -312,7 +312,7 @@ fn simple_expressions_merge_with_strings() {
         let mut request = Request::new(release.operation("file-read-data").unwrap());
         request.add_text(release, release.filter_named("path").unwrap().id, path.as_bytes()).unwrap();
         assert_eq!(!decide(&decoded.graph, &request).unwrap().denies(), allowed, "{path}");
-        let by_rules = Reference::new(rules.clone()).decide(&request).action == Action::Allow;
+        let by_rules = Reference::new(rules.clone()).unwrap().decide(&request).action == Action::Allow;
         assert_eq!(by_rules, allowed, "{path}");
     }
 }
@@ -352,7 +352,7 @@ fn deep_alternatives_read_back_and_are_bounded() {
         let mut request = Request::new(release.operation("file-read-data").unwrap());
         request.add_text(release, release.filter_named("path").unwrap().id, path.as_bytes()).unwrap();
         assert_eq!(!decide(&decoded.graph, &request).unwrap().denies(), allowed, "{path}");
-        assert_eq!(Reference::new(rules.clone()).decide(&request).action == Action::Allow, allowed, "{path}");
+        assert_eq!(Reference::new(rules.clone()).unwrap().decide(&request).action == Action::Allow, allowed, "{path}");
     }
     assert!(of(300).unwrap_err().contains("branch off from one another"));
 }

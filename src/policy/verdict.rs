@@ -1,8 +1,8 @@
 //! In: a [`Graph`] and a [`Request`]. Out: [`Verdict`]: the terminal that the walk ends at and the
 //! tests on the way. Never: rules or their text; a graph does not know them.
 
-use crate::pattern::tree::Tree;
-use crate::vocabulary::OperationId;
+use crate::pattern::tree::{Matcher, Tree};
+use crate::vocabulary::{FilterKind, OperationId};
 
 use super::graph::{Argument, Graph, Node, NodeId, Terminal, Test};
 use super::request::{Entitlement, Fact, Request};
@@ -14,7 +14,8 @@ pub struct Consulted<'g> {
     pub test: &'g Test,
     /// The answer.
     pub holds: bool,
-    /// Nothing was known about it, so it counts as no.
+    /// Nothing was known about it, so it counts as no; or it asks for the value of a variable, which
+    /// only a process has.
     pub assumed: bool,
 }
 
@@ -62,7 +63,10 @@ pub fn decide<'g>(graph: &'g Graph, request: &Request) -> Result<&'g Terminal, V
 /// As [`decide`].
 pub fn explain<'g>(graph: &'g Graph, request: &Request) -> Result<Verdict<'g>, VerdictError> {
     let mut consulted = Vec::new();
-    let (terminal, node) = walk(graph, request, |step| consulted.push(step))?;
+    let (terminal, node) = walk(graph, request, |step| {
+        let assumed = step.assumed || (!step.holds && depends_on_variable(step.test));
+        consulted.push(Consulted { assumed, ..step });
+    })?;
     Ok(Verdict { terminal, node, consulted })
 }
 
@@ -89,23 +93,34 @@ fn walk<'g>(
     Err(VerdictError::Damaged(id.0))
 }
 
+/// Whether the program of a test asks for a variable anywhere.
+fn depends_on_variable(test: &Test) -> bool {
+    let Argument::Pattern(tree) = &test.argument else { return false };
+    let mut work: Vec<&Tree> = vec![tree];
+    while let Some(tree) = work.pop() {
+        let Tree::Choice(branches) = tree else { continue };
+        if branches.iter().any(|branch| matches!(branch.matcher, Matcher::Variable(_))) {
+            return true;
+        }
+        work.extend(branches.iter().map(|branch| &branch.then));
+    }
+    false
+}
+
 /// The answer to one test, and whether it is only assumed.
 fn ask<'r>(graph: &Graph, test: &Test, request: &'r Request, loaded: &mut Option<&'r Entitlement>) -> (bool, bool) {
-    let name = graph.release.filter_name(test.filter);
-    if name.starts_with("%entitlement") {
-        return (entitlement(&name, &test.argument, request, loaded), false);
+    let entry = graph.release.filter(test.filter);
+    if let Some(entry) = entry.filter(|entry| entry.name.starts_with("%entitlement")) {
+        return (entitlement(&entry.name, &test.argument, request, loaded), false);
     }
     let mut known = false;
     for fact in request.facts(test.filter) {
         known = true;
         let holds = match (&test.argument, fact) {
+            // A bit field asks whether any of the bits is set (chosen), everything else for the number.
             (Argument::Number(wanted), Fact::Number(number)) => {
-                // A bit field asks whether any of the bits is set (chosen), everything else for the number.
-                let bits = graph
-                    .release
-                    .filter(test.filter)
-                    .is_some_and(|filter| filter.kind == crate::vocabulary::FilterKind::Bitfield);
-                if bits { number & wanted != 0 || wanted == number } else { wanted == number }
+                wanted == number
+                    || (number & wanted != 0 && entry.is_some_and(|entry| entry.kind == FilterKind::Bitfield))
             }
             (Argument::Numbers(set) | Argument::Mask { numbers: set, .. }, Fact::Number(number)) => {
                 set.binary_search(number).is_ok()

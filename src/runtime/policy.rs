@@ -106,7 +106,10 @@ impl Policy {
     /// # Errors
     /// Where the rules have no graph.
     pub fn of_rules(rules: Rules) -> Result<Self, BuildError> {
-        Ok(Self { graph: build(&rules, Passes::default())?, rules: Some(Reference::new(rules)) })
+        let graph = build(&rules, Passes::default())?;
+        let rules = Reference::new(rules)
+            .map_err(|error| BuildError::Regex { text: error.text, reason: error.reason.to_string() })?;
+        Ok(Self { graph, rules: Some(rules) })
     }
 
     /// The policy of a decoded blob.

@@ -53,7 +53,8 @@ pub struct Release {
     data: data::ReleaseData,
     operation_slots: usize,
     operation_names: HashMap<String, OperationId>,
-    filter_positions: HashMap<FilterId, usize>,
+    /// By the number; every test of a walk looks its filter up.
+    filter_positions: [Option<usize>; 256],
     filter_names: HashMap<String, FilterId>,
     modifier_positions: HashMap<ModifierId, usize>,
     functions: HashMap<String, (FilterId, usize)>,
@@ -159,12 +160,15 @@ impl Release {
         if let Some(operation) = data.operations[operation_slots..].iter().find(|operation| !operation.message_filter) {
             return Err(format!("operation '{}' stands behind those of message filters", operation.name));
         }
-        let mut filter_positions = HashMap::new();
+        let mut filter_positions = [None; 256];
         let mut filter_names = HashMap::new();
         let mut functions = HashMap::new();
         let mut constants = HashMap::new();
         for (position, filter) in data.filters.iter().enumerate() {
-            if filter_positions.insert(filter.id, position).is_some() || filter.id.0 == 0 || filter.id.0 > 0x7f {
+            if filter_positions[usize::from(filter.id.0)].replace(position).is_some()
+                || filter.id.0 == 0
+                || filter.id.0 > 0x7f
+            {
                 return Err(format!("filter '{}' has a bad or repeated id {}", filter.name, filter.id.0));
             }
             if filter_names.insert(filter.name.clone(), filter.id).is_some() {
@@ -181,8 +185,8 @@ impl Release {
                 }
             }
         }
-        if let Some(missing) = (1..=data.filters.len())
-            .find(|id| u8::try_from(*id).map_or(true, |id| !filter_positions.contains_key(&FilterId(id))))
+        if let Some(missing) =
+            (1..=data.filters.len()).find(|id| filter_positions.get(*id).copied().flatten().is_none())
         {
             return Err(format!("filter id {missing} is missing"));
         }
@@ -378,7 +382,7 @@ impl Release {
     /// The filter with this id.
     #[must_use]
     pub fn filter(&self, id: FilterId) -> Option<&Filter> {
-        self.filter_positions.get(&id).map(|position| &self.data.filters[*position])
+        self.filter_positions[usize::from(id.0)].map(|position| &self.data.filters[position])
     }
 
     /// The filter of this table name.

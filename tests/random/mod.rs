@@ -1,11 +1,16 @@
 //! In: nothing but chance. Out: rules and requests that meet one another often: few operations,
-//! short texts over a small alphabet, few numbers. Never: SBPL text.
+//! short texts over a small alphabet, few numbers. `aim` makes requests out of a profile, `spell`
+//! the text of a profile. Never: a verdict.
 
 // Each test file uses its own part.
 #![allow(dead_code)]
 
+pub mod aim;
+pub mod spell;
+
 use std::sync::Arc;
 
+use self::aim::Chance;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -15,7 +20,7 @@ use sbtool::policy::request::{Entitlement, Request};
 use sbtool::policy::rules::{
     Action, Address, Argument, Filter, Modifier, ModifierArgument, Origin, PROTOCOLS, Rule, Rules, Test,
 };
-use sbtool::vocabulary::{DEFAULT_RELEASE, FilterId, OperationId, Release};
+use sbtool::vocabulary::{Applies, DEFAULT_RELEASE, FilterId, FilterKind, ModifierArgumentKind, OperationId, Release};
 
 /// Roots, wildcards, their children, terminal operations, operations that a version allows, and
 /// those with implicit rules.
@@ -88,6 +93,29 @@ const MASKS: [&str; 4] = ["syscall-number", "machtrap-number", "fcntl-command", 
 /// Filters with exact strings.
 const TEXTS: [&str; 4] = ["extension", "storage-class", "require-ancestor-with-entitlement", "device-conforms-to"];
 
+/// Every filter of the release whose value is of one of these kinds, but not those of entitlements.
+fn filters_of(kinds: &[FilterKind]) -> Vec<&'static str> {
+    let fitting =
+        |entry: &&sbtool::vocabulary::Filter| kinds.contains(&entry.kind) && !entry.name.starts_with("%entitlement");
+    release().filters().iter().filter(fitting).map(|entry| entry.name.as_str()).collect()
+}
+
+fn string_filter() -> impl Strategy<Value = &'static str> {
+    // Few filters make tests meet one another.
+    prop_oneof![
+        4 => Just("path"),
+        3 => select(STRINGS.to_vec()),
+        1 => select(filters_of(&[FilterKind::Pattern, FilterKind::Path])),
+    ]
+}
+
+fn number_filter() -> impl Strategy<Value = &'static str> {
+    prop_oneof![
+        5 => select(NUMBERS.to_vec()),
+        1 => select(filters_of(&[FilterKind::Enum, FilterKind::Integer, FilterKind::Bitfield, FilterKind::Boolean])),
+    ]
+}
+
 /// Expressions over the alphabet of the texts, some with sets that cross the border of the cases.
 const EXPRESSIONS: [&str; 14] = [
     "",
@@ -145,12 +173,36 @@ fn string_pattern() -> impl Strategy<Value = StringPattern> {
     })
 }
 
+/// An expression of a few atoms, groups and repeats.
+fn expression() -> impl Strategy<Value = String> {
+    let atoms =
+        vec!["a", "b", "A", "/", "\\.", ".", "[ab]", "[^/]", "[A-b]", "[^Z-a]", "[]/-]", "^", "$", "aB", "/a", ""];
+    let inner = select(atoms).prop_map(str::to_owned).prop_recursive(3, 10, 3, |inner| {
+        let repeated = (inner.clone(), select(vec!["*", "+", "?", "+?", "**"]));
+        prop_oneof![
+            2 => vec(inner.clone(), 1..4).prop_map(|list| list.concat()),
+            1 => vec(inner, 1..4).prop_map(|list| format!("({})", list.join("|"))),
+            1 => repeated.prop_map(|(inner, mark)| format!("({inner}){mark}")),
+        ]
+    });
+    (any::<bool>(), inner, any::<bool>()).prop_map(|(start, inner, end)| {
+        format!("{}{inner}{}", if start { "^" } else { "" }, if end { "$" } else { "" })
+    })
+}
+
 fn regexes() -> impl Strategy<Value = Argument> {
-    vec(select(EXPRESSIONS.to_vec()), 1..3).prop_map(|list| {
+    let text = prop_oneof![select(EXPRESSIONS.to_vec()).prop_map(str::to_owned), expression()];
+    vec(text, 1..3).prop_map(|list| {
         Argument::Regexes(
             list.into_iter().map(|text| (text.as_bytes().to_vec(), parse(text.as_bytes()).unwrap())).collect(),
         )
     })
+}
+
+/// As the evaluator makes them: a flag is 0 or 1.
+fn numbered(name: &'static str, number: u16) -> Filter {
+    let flag = release().filter(filter(name)).unwrap().kind == FilterKind::Boolean;
+    test(name, Argument::Number(if flag { number & 1 } else { number }))
 }
 
 fn address() -> impl Strategy<Value = Address> {
@@ -168,12 +220,9 @@ fn test(filter_name: &'static str, argument: Argument) -> Filter {
 /// A test that stands for itself.
 fn plain_test() -> impl Strategy<Value = Filter> {
     prop_oneof![
-        // Few filters make the facts of a request meet them.
-        6 => (prop_oneof![3 => Just("path"), 2 => select(STRINGS.to_vec())], string_pattern())
-            .prop_map(|(name, pattern)| test(name, Argument::Pattern(pattern))),
-        3 => (prop_oneof![3 => Just("path"), 2 => select(STRINGS.to_vec())], regexes())
-            .prop_map(|(name, argument)| test(name, argument)),
-        5 => (select(NUMBERS.to_vec()), number()).prop_map(|(name, number)| test(name, Argument::Number(number))),
+        6 => (string_filter(), string_pattern()).prop_map(|(name, pattern)| test(name, Argument::Pattern(pattern))),
+        3 => (string_filter(), regexes()).prop_map(|(name, argument)| test(name, argument)),
+        5 => (number_filter(), number()).prop_map(|(name, number)| numbered(name, number)),
         2 => (select(MASKS.to_vec()), vec(number(), 1..4)).prop_map(|(name, set)| test(name, Argument::Numbers(set))),
         2 => (select(TEXTS.to_vec()), "[ab]").prop_map(|(name, text)| test(name, Argument::Text(text.into_bytes()))),
         1 => (select(vec!["local", "remote"]), address())
@@ -234,21 +283,59 @@ fn modifier_id(name: &str) -> sbtool::vocabulary::ModifierId {
     release().modifier_named(name).unwrap_or_else(|| panic!("no modifier {name}")).id
 }
 
+/// Any modifier of the release but the one with rules of its own, with an argument that it takes.
 fn modifier() -> impl Strategy<Value = Modifier> {
-    let flags = vec!["report", "no-report", "no-sandbox", "grant", "telemetry", "telemetry-backtrace", "authority"];
-    prop_oneof![
-        4 => select(flags).prop_map(|name| (name, ModifierArgument::None)),
-        1 => number().prop_map(|number| ("errno", ModifierArgument::Number(number))),
-        1 => number().prop_map(|number| ("send-signal", ModifierArgument::Number(number))),
-        2 => "[ab]{0,2}".prop_map(|text| ("message", ModifierArgument::Text(text.into_bytes()))),
-        1 => "[ab]{0,2}".prop_map(|text| ("enable-state-flag", ModifierArgument::Text(text.into_bytes()))),
-    ]
-    .prop_map(|(name, argument)| Modifier { id: modifier_id(name), argument })
+    let plain: Vec<_> =
+        release().modifiers().iter().filter(|entry| entry.argument != ModifierArgumentKind::MessageFilter).collect();
+    (select(plain), number(), "[ab]{0,2}").prop_map(|(entry, number, text)| {
+        let values: Vec<u16> = entry.values.values().copied().collect();
+        let argument = match entry.argument {
+            ModifierArgumentKind::Number if values.is_empty() => ModifierArgument::Number(number % 31 + 1),
+            ModifierArgumentKind::Number => ModifierArgument::Number(values[usize::from(number) % values.len()]),
+            ModifierArgumentKind::Text => ModifierArgument::Text(text.into_bytes()),
+            _ => ModifierArgument::None,
+        };
+        Modifier { id: entry.id, argument }
+    })
+}
+
+/// Drops the modifiers that a rule may not carry in the text of a profile (LANGUAGE.md §4.1).
+fn lawful(rule: &mut Rule) {
+    let mut seen = Vec::new();
+    let operations = rule.operations.clone();
+    let action = rule.action;
+    rule.modifiers.retain(|modifier| {
+        let entry = release().modifier(modifier.id).unwrap();
+        let named = |list: &[String], operation: &OperationId| {
+            list.iter().any(|name| release().operation(name) == Some(*operation))
+        };
+        let fits = match entry.actions {
+            Applies::Allow => action == Action::Allow,
+            Applies::Deny => action == Action::Deny,
+            Applies::Both => true,
+        };
+        let carried = operations.iter().all(|operation| {
+            (entry.only.is_empty() || named(&entry.only, operation)) && !named(&entry.except, operation)
+        });
+        let first = !seen.contains(&modifier.id);
+        seen.push(modifier.id);
+        fits && carried && first
+    });
+    for modifier in &mut rule.modifiers {
+        if let ModifierArgument::MessageFilter(inner) = &mut modifier.argument {
+            Arc::make_mut(inner).iter_mut().for_each(lawful);
+        }
+    }
 }
 
 /// The message operations that a message filter may name.
-pub const MESSAGES: [&str; 4] =
-    ["iokit-external-method", "iokit-external-trap", "mach-message-send", "xpc-message-send"];
+pub const MESSAGES: [&str; 5] = [
+    "iokit-async-external-method",
+    "iokit-external-method",
+    "iokit-external-trap",
+    "mach-message-send",
+    "xpc-message-send",
+];
 
 fn rule(
     operations: BoxedStrategy<&'static str>,
@@ -289,21 +376,99 @@ fn modifiers() -> BoxedStrategy<Vec<Modifier>> {
     .boxed()
 }
 
+fn operations() -> BoxedStrategy<&'static str> {
+    let slots = release().operation_slots();
+    let all: Vec<&str> = release().operations()[..slots].iter().map(|entry| entry.name.as_str()).collect();
+    prop_oneof![
+        4 => select(OPERATIONS.to_vec()),
+        4 => select(vec!["file*", "file-read*", "file-read-data", "default"]),
+        1 => select(all),
+    ]
+    .boxed()
+}
+
+/// Makes tests meet: about half of them ask the filter of one before, for its string, one that is
+/// longer or shorter, or the other case.
+fn relate(rules: &mut Rules, chance: &mut Chance) {
+    let mut seen = Seen::default();
+    for rule in &mut rules.list {
+        if let Some(filter) = &mut rule.filter {
+            relate_filter(Arc::make_mut(filter), chance, &mut seen);
+        }
+    }
+}
+
+/// What the tests so far ask for.
+#[derive(Default)]
+struct Seen {
+    strings: Vec<(FilterId, Vec<u8>)>,
+    numbers: Vec<FilterId>,
+}
+
+fn relate_filter(filter: &mut Filter, chance: &mut Chance, seen: &mut Seen) {
+    match filter {
+        Filter::Not(inner) => relate_filter(Arc::make_mut(inner), chance, seen),
+        Filter::All(list) | Filter::Any(list) => {
+            list.iter_mut().for_each(|item| relate_filter(Arc::make_mut(item), chance, seen));
+        }
+        Filter::Test(test) if release().filter_name(test.filter).starts_with("%entitlement") => {}
+        Filter::Test(Test { filter, argument: Argument::Pattern(pattern) }) => {
+            let [Part::Text(text)] = pattern.parts.as_mut_slice() else { return };
+            let near = seen.strings.len().saturating_sub(4);
+            if let Some((known, string)) = chance.pick(&seen.strings[near..])
+                && chance.one_in(2)
+            {
+                *filter = *known;
+                text.clone_from(string);
+                match chance.below(8) {
+                    0 | 1 => text.extend(b"/a"),
+                    2 => text.push(b'b'),
+                    3 => _ = text.pop(),
+                    4 => text.truncate(text.iter().rposition(|byte| *byte == b'/').unwrap_or(0)),
+                    5 => text.make_ascii_uppercase(),
+                    _ => {}
+                }
+            }
+            seen.strings.push((*filter, text.clone()));
+        }
+        Filter::Test(Test { filter, argument: Argument::Regexes(_) }) => {
+            if let Some((known, _)) = chance.pick(&seen.strings) {
+                *filter = *known;
+            }
+        }
+        Filter::Test(Test { filter, argument: Argument::Number(number) }) => {
+            if let Some(known) = chance.pick(&seen.numbers)
+                && chance.one_in(2)
+            {
+                *filter = *known;
+                if release().filter(*known).unwrap().kind == FilterKind::Boolean {
+                    *number &= 1;
+                }
+            }
+            seen.numbers.push(*filter);
+        }
+        Filter::Test(_) => {}
+    }
+}
+
+/// Rules that a text can give: each carries only modifiers that it may.
+pub fn lawful_rules(filter: BoxedStrategy<Filter>, implicit: BoxedStrategy<bool>) -> BoxedStrategy<Rules> {
+    rules(filter, implicit)
+        .prop_map(|mut rules| {
+            rules.list.iter_mut().for_each(lawful);
+            rules
+        })
+        .boxed()
+}
+
 /// Any rules whose filters come from `filter`.
 pub fn rules(filter: BoxedStrategy<Filter>, implicit: BoxedStrategy<bool>) -> BoxedStrategy<Rules> {
-    let operations = prop_oneof![
-        3 => select(OPERATIONS.to_vec()),
-        2 => select(vec!["file*", "file-read*", "file-read-data", "default"]),
-    ];
-    let list = vec(rule(operations.boxed(), filter, modifiers()), 0..10);
-    (list, 1u8..4, implicit)
-        .prop_map(|(list, version, implicit)| Rules {
-            release: release(),
-            version,
-            list,
-            base: None,
-            profile_flags: 0,
-            implicit,
+    let list = vec(rule(operations(), filter, modifiers()), 0..10);
+    (list, 1u8..4, implicit, any::<u64>())
+        .prop_map(|(list, version, implicit, seed)| {
+            let mut rules = Rules { release: release(), version, list, base: None, profile_flags: 0, implicit };
+            relate(&mut rules, &mut Chance(seed));
+            rules
         })
         .boxed()
 }

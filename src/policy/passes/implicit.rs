@@ -16,12 +16,6 @@ pub(super) struct Applicable {
     test: Test,
 }
 
-impl Applicable {
-    pub fn into_test(self) -> (OperationId, Test) {
-        (self.operation, self.test)
-    }
-}
-
 /// The argument of an implicit rule.
 fn argument(rule: &ImplicitRule) -> Argument {
     match (&rule.literal, rule.value) {

@@ -26,7 +26,7 @@ use crate::vocabulary::OperationId;
 
 use super::graph::Graph;
 use super::graph::Terminal;
-use super::rules::{Action, Modifier, ModifierArgument, OperationRules, Place, Rule, Rules, Tail, Test};
+use super::rules::{Action, Modifier, ModifierArgument, OperationRules, Place, Rule, Rules, Tail};
 use arena::{Arena, BuildTerminal, Id};
 
 /// Which passes run. All of them make Apple's graph; the result means the same without any.
@@ -145,11 +145,6 @@ pub fn build(rules: &Rules, passes: Passes) -> Result<Graph, BuildError> {
         merge::adjacent_strings(&mut arena, &roots);
     }
     finish::graph(&arena, &roots, rules)
-}
-
-/// The tests of the implicit rules in force, for the reading by rules.
-pub(super) fn implicit_tests(rules: &Rules, table: &[OperationRules]) -> Vec<(OperationId, Test)> {
-    implicit::applicable(rules, table).into_iter().map(implicit::Applicable::into_test).collect()
 }
 
 /// Operations in an order in which each comes behind its parent (GRAPH.md R7).
