@@ -331,19 +331,40 @@ fn expressions(rules: &Rules) -> Result<[HashMap<Vec<u8>, Regex>; 2], ReferenceE
         for (text, _) in list {
             let known = &mut found[usize::from(folds)];
             if !known.contains_key(text) {
-                let expression = RegexBuilder::new(&translated(text))
-                    .unicode(false)
-                    .dot_matches_new_line(true)
-                    .case_insensitive(folds)
-                    .size_limit(MATCHER_BYTES)
-                    .nest_limit(MATCHER_NESTING)
-                    .build()
+                let expression = compiled(text, folds)
                     .map_err(|reason| ReferenceError { text: String::from_utf8_lossy(text).into_owned(), reason })?;
                 known.insert(text.clone(), expression);
             }
         }
     }
     Ok(found)
+}
+
+/// Groups beyond which an expression is compiled on a stack of its own.
+const SHALLOW: usize = 32;
+
+/// Far more than the matcher's compiler, which recurses, takes for [`MATCHER_NESTING`] groups.
+const DEEP_STACK: usize = 256 << 20;
+
+/// An expression for the matcher; `fold`: without regard to ASCII case.
+fn compiled(text: &[u8], fold: bool) -> Result<Regex, regex::Error> {
+    let build = || {
+        RegexBuilder::new(&translated(text))
+            .unicode(false)
+            .dot_matches_new_line(true)
+            .case_insensitive(fold)
+            .size_limit(MATCHER_BYTES)
+            .nest_limit(MATCHER_NESTING)
+            .build()
+    };
+    if text.iter().filter(|byte| **byte == b'(').count() <= SHALLOW {
+        return build();
+    }
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().stack_size(DEEP_STACK).spawn_scoped(scope, build);
+        let built = thread.ok().and_then(|thread| thread.join().ok());
+        built.unwrap_or(Err(regex::Error::Syntax("no thread to compile it".to_owned())))
+    })
 }
 
 /// An expression of the sandbox's dialect (LANGUAGE.md §5.1) as the matcher spells it: every byte
@@ -469,11 +490,7 @@ mod tests {
             ("^a]}$", vec!["a]}"], vec!["a"]),
             ("^.$", vec!["\n", "a"], vec!["", "ab"]),
         ] {
-            let regex = RegexBuilder::new(&translated(text.as_bytes()))
-                .unicode(false)
-                .dot_matches_new_line(true)
-                .build()
-                .unwrap_or_else(|error| panic!("{text}: {error}"));
+            let regex = compiled(text.as_bytes(), false).unwrap_or_else(|error| panic!("{text}: {error}"));
             for subject in matches {
                 assert!(regex.is_match(subject.as_bytes()), "{text} {subject:?}");
             }
@@ -488,7 +505,6 @@ mod tests {
     fn the_deepest_expression_is_taken() {
         let deep = format!("{}a{}", "(".repeat(250), ")*".repeat(250));
         assert!(crate::pattern::regex::parse(deep.as_bytes()).is_ok());
-        let built = RegexBuilder::new(&translated(deep.as_bytes())).nest_limit(MATCHER_NESTING).build();
-        assert!(built.is_ok_and(|regex| regex.is_match(b"a")));
+        assert!(compiled(deep.as_bytes(), true).is_ok_and(|regex| regex.is_match(b"A")));
     }
 }
