@@ -196,6 +196,50 @@ impl Request {
         }
     }
 
+    /// The protocols that an address leaves open: of a whole family or transport, each. The addresses
+    /// of one request are those of one connection, so they are the same for all.
+    fn open_numbers(&self) -> Vec<u8> {
+        let mut open: Vec<u8> = PROTOCOLS.iter().map(|(_, number)| *number).filter(|number| number & 3 != 3).collect();
+        let mut any = false;
+        for (_, fact) in &self.facts {
+            let Fact::Address(address) = fact else { continue };
+            any |= address.protocol & 3 == 3 || address.protocol >> 2 == 0;
+            open.retain(|number| {
+                let family = address.protocol & number & 3 != 0;
+                family && (address.protocol >> 2 == 0 || address.protocol >> 2 == number >> 2)
+            });
+        }
+        if any { open } else { Vec::new() }
+    }
+
+    /// The names of the protocols that an address leaves open.
+    #[must_use]
+    pub fn open_protocols(&self) -> String {
+        let open = self.open_numbers();
+        let names = PROTOCOLS.iter().filter(|(_, number)| open.contains(number)).map(|(name, _)| *name);
+        names.collect::<Vec<_>>().join(", ")
+    }
+
+    /// What the request may mean: one request for each protocol that its addresses leave open, or
+    /// the request itself.
+    #[must_use]
+    pub fn meanings(&self) -> Vec<Self> {
+        let open = self.open_numbers();
+        if open.is_empty() {
+            return vec![self.clone()];
+        }
+        let with = |protocol: u8| {
+            let mut request = self.clone();
+            for (_, fact) in &mut request.facts {
+                if let Fact::Address(address) = fact {
+                    address.protocol = protocol;
+                }
+            }
+            request
+        };
+        open.into_iter().map(with).collect()
+    }
+
     /// Everything known about a filter.
     pub fn facts(&self, filter: FilterId) -> impl Iterator<Item = &Fact> {
         self.facts.iter().filter(move |(known, _)| *known == filter).map(|(_, fact)| fact)

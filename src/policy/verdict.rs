@@ -1,7 +1,7 @@
 //! In: a [`Graph`] and a [`Request`]. Out: [`Verdict`]: the terminal that the walk ends at and the
 //! tests on the way. Never: rules or their text; a graph does not know them.
 
-use crate::pattern::tree::{Matcher, Tree};
+use crate::pattern::tree::Tree;
 use crate::vocabulary::{FilterKind, OperationId};
 
 use super::graph::{Argument, Graph, Node, NodeId, Terminal, Test};
@@ -64,7 +64,8 @@ pub fn decide<'g>(graph: &'g Graph, request: &Request) -> Result<&'g Terminal, V
 pub fn explain<'g>(graph: &'g Graph, request: &Request) -> Result<Verdict<'g>, VerdictError> {
     let mut consulted = Vec::new();
     let (terminal, node) = walk(graph, request, |step| {
-        let assumed = step.assumed || (!step.holds && depends_on_variable(step.test));
+        let assumed = step.assumed
+            || (!step.holds && matches!(&step.test.argument, Argument::Pattern(tree) if tree.has_variables()));
         consulted.push(Consulted { assumed, ..step });
     })?;
     Ok(Verdict { terminal, node, consulted })
@@ -91,20 +92,6 @@ fn walk<'g>(
         }
     }
     Err(VerdictError::Damaged(id.0))
-}
-
-/// Whether the program of a test asks for a variable anywhere.
-fn depends_on_variable(test: &Test) -> bool {
-    let Argument::Pattern(tree) = &test.argument else { return false };
-    let mut work: Vec<&Tree> = vec![tree];
-    while let Some(tree) = work.pop() {
-        let Tree::Choice(branches) = tree else { continue };
-        if branches.iter().any(|branch| matches!(branch.matcher, Matcher::Variable(_))) {
-            return true;
-        }
-        work.extend(branches.iter().map(|branch| &branch.then));
-    }
-    false
 }
 
 /// The answer to one test, and whether it is only assumed.

@@ -4,7 +4,7 @@
 use super::policy::{Answer, AnswerError, Policy};
 use super::world::{WalkError, World};
 use crate::policy::request::{Request, RequestError, address, subject_filter};
-use crate::policy::rules::{Action, Address};
+use crate::policy::rules::Action;
 use crate::vocabulary::OperationId;
 
 /// What is asked.
@@ -58,11 +58,11 @@ pub enum QuestionError {
     /// The policy has no answer.
     #[error(transparent)]
     Answer(#[from] AnswerError),
-    /// A rule tells IPv4 and IPv6 apart and the question does not.
-    #[error("the verdict depends on the address family: ask for {protocol}4 or {protocol}6")]
-    Family {
-        /// Protocol without its family.
-        protocol: &'static str,
+    /// A rule tells protocols apart and the question does not.
+    #[error("the verdict depends on the protocol: ask for {choices}")]
+    Protocol {
+        /// Those that the question leaves open.
+        choices: String,
     },
 }
 
@@ -148,14 +148,12 @@ pub fn ask(policy: &Policy, world: &World, question: &Question<'_>) -> Result<Re
                 value: subject.to_owned(),
                 expected: "PROTOCOL:HOST:PORT, for instance tcp:localhost:80, or a path",
             })?;
-            let answer = both_families(policy, &request, filter.id, address)?;
-            checks.push(Check { operation, subject: shown, is_crossing: false, answer });
-            return Ok(Reply { checks });
+            request.add_address(release, filter.id, address)?;
         } else {
             request.add_fact(release, &format!("{kind}={subject}"))?;
         }
     }
-    let answer = policy.answer(&request)?;
+    let answer = agreed(policy, &request)?;
     checks.push(Check { operation, subject: shown, is_crossing: false, answer });
     Ok(Reply { checks })
 }
@@ -164,31 +162,22 @@ fn crossing_knows_type(request: &Request, release: &crate::vocabulary::Release) 
     release.filter_named("vnode-type").is_none_or(|filter| request.knows(filter.id))
 }
 
-/// A real connection is IPv4 or IPv6. Where the question leaves it open, both are asked, and they
-/// must agree.
-fn both_families(
-    policy: &Policy,
-    request: &Request,
-    filter: crate::vocabulary::FilterId,
-    address: Address,
-) -> Result<Answer, QuestionError> {
-    let ask = |protocol: u8| -> Result<Answer, QuestionError> {
-        let mut request = request.clone();
-        request.add_address(policy.release(), filter, Address { protocol, ..address })?;
-        Ok(policy.answer(&request)?)
-    };
-    if address.protocol & 3 != 3 {
-        return ask(address.protocol);
+/// A real connection is IPv4 or IPv6, and TCP, UDP or something else. Where the question leaves
+/// that open, in its subject or in a fact, all are asked, and they must agree.
+fn agreed(policy: &Policy, request: &Request) -> Result<Answer, QuestionError> {
+    let mut first: Option<Answer> = None;
+    for meant in request.meanings() {
+        let answer = policy.answer(&meant)?;
+        match &first {
+            Some(known) if known.action.denies() != answer.action.denies() => {
+                return Err(QuestionError::Protocol { choices: request.open_protocols() });
+            }
+            Some(_) => {}
+            None => first = Some(answer),
+        }
     }
-    let transport = address.protocol & !3;
-    let (first, second) = (ask(transport | 1)?, ask(transport | 2)?);
-    if first.action != second.action {
-        let protocol = match transport >> 2 {
-            1 => "tcp",
-            2 => "udp",
-            _ => "ip",
-        };
-        return Err(QuestionError::Family { protocol });
+    match first {
+        Some(answer) => Ok(answer),
+        None => Ok(policy.answer(request)?),
     }
-    Ok(first)
 }
