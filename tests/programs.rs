@@ -344,7 +344,7 @@ fn deep_alternatives_read_back_and_are_bounded() {
         }
         compiled(release, &(text + ")"), Passes::default())
     };
-    let (rules, graph) = of(240).unwrap();
+    let (rules, graph) = of(125).unwrap();
     let blob = encode(&graph).unwrap();
     let decoded = decode(&blob, release).unwrap();
     assert!(encode(&decoded.graph).unwrap() == blob);
@@ -354,7 +354,7 @@ fn deep_alternatives_read_back_and_are_bounded() {
         assert_eq!(!decide(&decoded.graph, &request).unwrap().denies(), allowed, "{path}");
         assert_eq!(Reference::new(rules.clone()).unwrap().decide(&request).action == Action::Allow, allowed, "{path}");
     }
-    assert!(of(300).unwrap_err().contains("branch off from one another"));
+    assert!(of(140).unwrap_err().contains("branch off from one another"));
 }
 
 /// Searches in searches, with alternatives between them: no place is asked about twice.

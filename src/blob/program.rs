@@ -4,10 +4,9 @@
 use super::{BlobError, slice};
 use crate::pattern::tree::{Alternatives, Branch, Matcher, Ranges, Saved, Tree};
 
-/// Deepest nesting that is read. Apple's programs stay below 40. The builder's stay below 910: 250
-/// branchings, of which each may be one of alternatives; a pattern of 200 parts; and a text of
-/// 64 KB, which takes 205 instructions.
-const MAX_DEPTH: usize = 1_000;
+/// Deepest nesting that is read. Apple's programs stay below 40. The builder's stay below 660: 250
+/// for branchings, a pattern of 200 parts, and a text of 64 KB, which takes 205 instructions.
+const MAX_DEPTH: usize = 700;
 
 /// Longest text in one instruction.
 const MAX_TEXT: usize = 320;
@@ -187,7 +186,7 @@ impl Writer {
 /// The first instruction that makes no sense where it stands, with its offset.
 pub fn read(program: &[u8], base: usize) -> Result<Tree, BlobError> {
     let reader = Reader { program, base };
-    let (tree, end) = reader.tree(0, &mut Failure::Checked, 0)?;
+    let (tree, end) = reader.tree()?;
     if end != program.len() {
         return Err(reader.bad(end, "bytes that no instruction leads to"));
     }
@@ -203,6 +202,55 @@ enum Failure {
     Checked,
     /// By a jump; to where, if one was seen.
     Jumped(Option<usize>),
+}
+
+/// How the trees that are being read fail, innermost last.
+struct Failures(Vec<Failure>);
+
+impl Failures {
+    /// A check at `at` belongs to a tree that fails so.
+    fn checked(&mut self, reader: &Reader, at: usize) -> Result<(), BlobError> {
+        match self.0.last_mut() {
+            Some(failure @ (Failure::Unknown | Failure::Checked)) => {
+                *failure = Failure::Checked;
+                Ok(())
+            }
+            _ => Err(reader.bad(at, "fails for good where another alternative is left")),
+        }
+    }
+
+    /// A jump at `at` leads to where the tree fails to.
+    fn jumped(&mut self, reader: &Reader, at: usize, target: usize) -> Result<(), BlobError> {
+        match self.0.last_mut() {
+            Some(Failure::Jumped(Some(known))) if *known != target => {
+                Err(reader.bad(at, "jumps to where no alternative ends"))
+            }
+            Some(failure @ (Failure::Unknown | Failure::Jumped(_))) => {
+                *failure = Failure::Jumped(Some(target));
+                Ok(())
+            }
+            _ => Err(reader.bad(at, "jumps to where no branch begins")),
+        }
+    }
+}
+
+/// Where a jump stands and where it leads.
+type Jump = (usize, usize);
+
+/// What waits for the tree that is being read.
+enum Open {
+    /// A branch, behind those that are read.
+    Branch(Vec<Branch>, Matcher, Option<Jump>),
+    /// An alternative, behind those that were tried; or the last, where the place stays saved.
+    Alternative(Vec<Tree>),
+    /// The last alternative, where the place was dropped.
+    Last(Vec<Tree>),
+}
+
+/// What stands behind a restored place.
+enum Restored {
+    Done(Alternatives, usize),
+    Open(Open, usize),
 }
 
 struct Reader<'a> {
@@ -228,29 +276,6 @@ impl Reader<'_> {
         Ok(self.bytes(at, 1)?[0])
     }
 
-    /// A check at `at` belongs to a tree that fails so.
-    fn checked(&self, failure: &mut Failure, at: usize) -> Result<(), BlobError> {
-        match failure {
-            Failure::Jumped(_) => Err(self.bad(at, "fails for good where another alternative is left")),
-            Failure::Unknown | Failure::Checked => {
-                *failure = Failure::Checked;
-                Ok(())
-            }
-        }
-    }
-
-    /// A jump at `at` leads to where the tree fails to.
-    fn jumped(&self, failure: &mut Failure, at: usize, target: usize) -> Result<(), BlobError> {
-        match failure {
-            Failure::Checked => Err(self.bad(at, "jumps to where no branch begins")),
-            Failure::Jumped(Some(known)) if *known != target => Err(self.bad(at, "jumps to where no alternative ends")),
-            Failure::Unknown | Failure::Jumped(_) => {
-                *failure = Failure::Jumped(Some(target));
-                Ok(())
-            }
-        }
-    }
-
     /// The jump at `at`: where it ends and where it leads.
     fn jump(&self, at: usize) -> Result<Option<(usize, usize)>, BlobError> {
         Ok(match self.byte(at)? {
@@ -263,105 +288,139 @@ impl Reader<'_> {
         })
     }
 
-    /// The tree that starts at `at`, and where it ends.
-    fn tree(&self, mut at: usize, failure: &mut Failure, depth: usize) -> Result<(Tree, usize), BlobError> {
-        if depth > MAX_DEPTH {
-            return Err(self.bad(at, format!("nested deeper than {MAX_DEPTH}")));
-        }
+    /// The tree that starts the program, and where it ends. What is open is kept on the heap.
+    fn tree(&self) -> Result<(Tree, usize), BlobError> {
+        let mut open: Vec<Open> = Vec::new();
+        // How the trees that are open fail, innermost last.
+        let mut failures = Failures(vec![Failure::Checked]);
+        // Branches of the innermost choice that are read.
         let mut branches = Vec::new();
+        let mut at = 0;
         loop {
-            match self.byte(at)? {
-                0x0a if branches.is_empty() => return Ok((Tree::Accept, at + 1)),
-                0x09 if branches.is_empty() => return Ok((Tree::Choice(Vec::new()), at + 1)),
-                0x06 if branches.is_empty() => {
-                    let (alternatives, end) = self.alternatives(at + 1, failure, depth)?;
-                    return Ok((Tree::Alternatives(alternatives), end));
+            if open.len() > MAX_DEPTH {
+                return Err(self.bad(at, format!("nested deeper than {MAX_DEPTH}")));
+            }
+            // Behind a branch only another question may stand.
+            let is_first = branches.is_empty();
+            let (mut tree, mut end) = match self.byte(at)? {
+                0x0a if is_first => (Tree::Accept, at + 1),
+                0x09 if is_first => (Tree::Choice(Vec::new()), at + 1),
+                0x06 if is_first => {
+                    open.push(Open::Alternative(Vec::new()));
+                    failures.0.push(Failure::Jumped(None));
+                    at += 1;
+                    continue;
                 }
-                _ => {}
-            }
-            let (matcher, check) = self.matcher(at)?;
-            // A repeat is always true, so nothing is checked and nothing can follow in its place.
-            if matches!(matcher, Matcher::Repeat(_)) {
-                let (then, end) = self.tree(check, failure, depth + 1)?;
-                branches.push(Branch::new(matcher, then));
-                return Ok((Tree::Choice(branches), end));
-            }
-            if self.byte(check)? == 0x0f {
-                self.checked(failure, check)?;
-                let (then, end) = self.tree(check + 1, failure, depth + 1)?;
-                branches.push(Branch::new(matcher, then));
-                return Ok((Tree::Choice(branches), end));
-            }
-            let Some((body, target)) = self.jump(check)? else {
-                let other = self.byte(check)?;
-                return Err(self.bad(check, format!("opcode 0x{other:02x} where a jump or a check must stand")));
+                _ => {
+                    let (matcher, jump, body) = self.question(at, &mut failures)?;
+                    open.push(Open::Branch(std::mem::take(&mut branches), matcher, jump));
+                    at = body;
+                    continue;
+                }
             };
-            let (then, end) = self.tree(body, failure, depth + 1)?;
-            branches.push(Branch::new(matcher, then));
-            // Behind the body stands the next branch, or, in an alternative, what restores the place.
-            if target != end || self.program.get(end) == Some(&0x05) {
-                self.jumped(failure, check, target)?;
-                return Ok((Tree::Choice(branches), end));
-            }
-            at = end;
+            // What is complete goes to what waits for it, until that needs more.
+            at = loop {
+                match open.pop() {
+                    None => return Ok((tree, end)),
+                    Some(Open::Branch(mut read, matcher, jump)) => {
+                        read.push(Branch::new(matcher, tree));
+                        if let Some((check, target)) = jump {
+                            // Behind the body stands the next branch, or, in an alternative, what
+                            // restores the place.
+                            if target == end && self.program.get(end) != Some(&0x05) {
+                                branches = read;
+                                break end;
+                            }
+                            failures.jumped(self, check, target)?;
+                        }
+                        tree = Tree::Choice(read);
+                    }
+                    Some(Open::Last(tried)) => {
+                        let last = Some(Box::new(tree));
+                        tree = Tree::Alternatives(Alternatives { tried, last, saved: Saved::Dropped });
+                    }
+                    Some(Open::Alternative(mut tried)) => {
+                        let restores = self.program.get(end) == Some(&0x05);
+                        match failures.0.pop() {
+                            Some(Failure::Jumped(Some(target))) if target != end => {
+                                return Err(self.bad(target, "an alternative fails past its end"));
+                            }
+                            Some(Failure::Checked) => failures.checked(self, end)?,
+                            // Cannot fail, so nothing behind it is needed.
+                            Some(Failure::Unknown) if !restores => {}
+                            _ if !restores => return Err(self.bad(end, "no restored place behind an alternative")),
+                            _ => {
+                                tried.push(tree);
+                                match self.restored(end + 1, tried, &mut failures)? {
+                                    Restored::Done(alternatives, behind) => {
+                                        tree = Tree::Alternatives(alternatives);
+                                        end = behind;
+                                        continue;
+                                    }
+                                    Restored::Open(waiting, behind) => {
+                                        open.push(waiting);
+                                        break behind;
+                                    }
+                                }
+                            }
+                        }
+                        let last = Some(Box::new(tree));
+                        tree = Tree::Alternatives(Alternatives { tried, last, saved: Saved::Kept });
+                    }
+                }
+            };
         }
     }
 
-    /// What stands behind the saving of the place.
-    fn alternatives(
-        &self,
-        mut at: usize,
-        failure: &mut Failure,
-        depth: usize,
-    ) -> Result<(Alternatives, usize), BlobError> {
-        let mut tried = Vec::new();
-        let mut own = Failure::Jumped(None);
-        loop {
-            let (tree, end) = self.tree(at, &mut own, depth + 1)?;
-            let restores = self.program.get(end) == Some(&0x05);
-            match own {
-                Failure::Jumped(Some(target)) if target != end => {
-                    return Err(self.bad(at, "an alternative that fails past its end"));
-                }
-                Failure::Checked | Failure::Unknown if own == Failure::Checked || !restores => {
-                    if own == Failure::Checked {
-                        self.checked(failure, at)?;
-                    }
-                    let last = Some(Box::new(tree));
-                    return Ok((Alternatives { tried, last, saved: Saved::Kept }, end));
-                }
-                _ if !restores => return Err(self.bad(end, "no restored place behind an alternative")),
-                _ => tried.push(tree),
-            }
-            at = end + 1;
-            let saved = if self.byte(at)? == 0x07 { Saved::Dropped } else { Saved::Kept };
-            if saved == Saved::Dropped {
-                at += 1;
-            }
-            if let Some(end) = self.nothing_left(at, saved, failure)? {
-                return Ok((Alternatives { tried, last: None, saved }, end));
-            }
-            if saved == Saved::Dropped {
-                let (last, end) = self.tree(at, failure, depth + 1)?;
-                return Ok((Alternatives { tried, last: Some(Box::new(last)), saved }, end));
-            }
-            own = Failure::Unknown;
+    /// What is asked at `at`, the jump behind it, and where its body starts.
+    fn question(&self, at: usize, failures: &mut Failures) -> Result<(Matcher, Option<Jump>, usize), BlobError> {
+        let (matcher, check) = self.matcher(at)?;
+        // A repeat is always true, so nothing is checked.
+        if matches!(matcher, Matcher::Repeat(_)) {
+            return Ok((matcher, None, check));
         }
+        if self.byte(check)? == 0x0f {
+            failures.checked(self, check)?;
+            return Ok((matcher, None, check + 1));
+        }
+        let Some((body, target)) = self.jump(check)? else {
+            let other = self.byte(check)?;
+            return Err(self.bad(check, format!("opcode 0x{other:02x} where a jump or a check must stand")));
+        };
+        Ok((matcher, Some((check, target)), body))
+    }
+
+    /// What comes behind a restored place: nothing, or what is still to be read.
+    fn restored(&self, mut at: usize, tried: Vec<Tree>, failures: &mut Failures) -> Result<Restored, BlobError> {
+        let saved = if self.byte(at)? == 0x07 { Saved::Dropped } else { Saved::Kept };
+        if saved == Saved::Dropped {
+            at += 1;
+        }
+        if let Some(end) = self.nothing_left(at, saved, failures)? {
+            return Ok(Restored::Done(Alternatives { tried, last: None, saved }, end));
+        }
+        Ok(match saved {
+            Saved::Dropped => Restored::Open(Open::Last(tried), at),
+            Saved::Kept => {
+                failures.0.push(Failure::Unknown);
+                Restored::Open(Open::Alternative(tried), at)
+            }
+        })
     }
 
     /// Where the alternatives end, if nothing is left behind the last one that is tried.
-    fn nothing_left(&self, at: usize, saved: Saved, failure: &mut Failure) -> Result<Option<usize>, BlobError> {
+    fn nothing_left(&self, at: usize, saved: Saved, failures: &mut Failures) -> Result<Option<usize>, BlobError> {
         if self.byte(at)? == 0x0f {
-            self.checked(failure, at)?;
+            failures.checked(self, at)?;
             return Ok(Some(at + 1));
         }
         // Where they fail to is what comes next.
         if self.byte(at)? == 0x05 && saved == Saved::Dropped {
-            self.jumped(failure, at, at)?;
+            failures.jumped(self, at, at)?;
             return Ok(Some(at));
         }
         if let Some((end, target)) = self.jump(at)? {
-            self.jumped(failure, at, target)?;
+            failures.jumped(self, at, target)?;
             return Ok(Some(end));
         }
         Ok(None)

@@ -23,7 +23,8 @@ pub enum Asked<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooNested;
 
-/// Most branchings behind one another: bounds the depth of a tree, which is walked by recursion.
+/// Most branchings behind one another, those with alternatives counted twice: bounds the depth of a
+/// tree, which is walked by recursion.
 pub const MAX_NESTED: usize = 250;
 
 /// What a string asks for, one matcher behind the other; the length that it is sorted by counts a
@@ -157,7 +158,9 @@ fn check(tree: &Tree) -> Result<(), TooNested> {
     fn branchings(tree: &Tree) -> usize {
         let Tree::Choice(branches) = tree else { return 0 };
         let below = branches.iter().map(|branch| branchings(&branch.then)).max().unwrap_or(0);
-        below + usize::from(branches.len() > 1)
+        // Alternatives are one more level.
+        let exclusive = |branch: &Branch| matches!(branch.matcher, Matcher::Text(_) | Matcher::End);
+        below + usize::from(branches.len() > 1) * (2 - usize::from(branches.iter().all(exclusive)))
     }
     if branchings(tree) > MAX_NESTED { Err(TooNested) } else { Ok(()) }
 }
