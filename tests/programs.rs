@@ -318,6 +318,40 @@ fn simple_expressions_merge_with_strings() {
 }
 
 /// A program of more than 65,535 bytes names its filter and its first string.
+/// The programs that FORMAT.md §4.3 gives for simple expressions; ranges stand as they were written.
+#[test]
+fn the_published_programs_of_expressions() {
+    let release = Release::named("ios-26").unwrap();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let text = |text: &str| format!("{:02x}{}", 0x3f + text.len(), hex(text.as_bytes()));
+    for (expression, wanted) in [
+        ("^/dev/bpf[0-9]+$", format!("{} 0f 0b00 3039 0f 0b80 3039 00 0f 0a", text("/dev/bpf"))),
+        (r"\.viewservice$", format!("032e 0f {} 0f 00 0f 0a", text("viewservice"))),
+        (
+            "^gdt-[a-zA-Z0-9]+-(c|s)$",
+            format!(
+                "{} 0f 0b02 617a 415a 3039 0f 0b82 617a 415a 3039 402d 0f 4063 82 00 0f 0a 4073 0f 00 0f 0a",
+                text("gdt-")
+            ),
+        ),
+    ] {
+        let source = format!("(version 3)(deny default)(allow sysctl-read (sysctl-name-regex #\"{expression}\"))");
+        let (_, graph) = compiled(release, &source, Passes::default()).unwrap();
+        let programs = graph.nodes.iter().filter_map(|node| match node {
+            Node::Test { test, .. } if release.filter_name(test.filter) == "sysctl-name" => match &test.argument {
+                Argument::Pattern(tree) => write(tree).ok(),
+                _ => None,
+            },
+            _ => None,
+        });
+        assert_eq!(
+            programs.map(|program| hex(&program)).collect::<Vec<_>>(),
+            [wanted.replace(' ', "")],
+            "{expression}"
+        );
+    }
+}
+
 #[test]
 fn programs_that_are_too_long_are_named() {
     let release = Release::named("macos-14.4").unwrap();

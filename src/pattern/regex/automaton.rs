@@ -433,6 +433,8 @@ impl Builder {
     /// A class holds at most [`MAX_RANGES`] ranges; what is more becomes an alternative (chosen: no
     /// expression of that kind is known to have been compiled by Apple).
     fn class(&mut self, ranges: &Ranges, next: StateId) -> Result<StateId, AutomatonError> {
+        let mut ranges = ranges.clone();
+        ranges.sort_unstable();
         let mut parts = ranges.chunks(MAX_RANGES);
         let first = self.add(State::Class(parts.next().unwrap_or_default().to_vec(), next))?;
         parts.try_fold(first, |left, part| {

@@ -25,7 +25,7 @@ pub enum Expression {
     Byte(u8),
     /// Any byte.
     Any,
-    /// A byte of these ranges; as written, ascending.
+    /// A byte of these ranges; in the order in which they were written.
     Class(Ranges),
     /// A byte of none of these ranges.
     NegatedClass(Ranges),
@@ -143,7 +143,7 @@ impl Expression {
     }
 }
 
-/// The ranges in lower case, ascending. A range that crosses a border of the capitals is cut there:
+/// The ranges in lower case, in the order in which they were written. A range that crosses a border of the capitals is cut there:
 /// lowering its bounds alone would change which other bytes it holds, or turn it round.
 fn lower(ranges: &Ranges) -> Ranges {
     let mut out = Ranges::new();
@@ -159,9 +159,8 @@ fn lower(ranges: &Ranges) -> Ranges {
         // Below and above at once is a plain range again only where no capital was between.
         crossed |= out.len() > before + 1;
     }
-    out.sort_unstable();
-    out.dedup();
     if crossed {
+        out.sort_unstable();
         // The pieces may overlap or touch; together they are fewer ranges.
         let mut joined = Ranges::new();
         for (low, high) in out {
@@ -172,6 +171,8 @@ fn lower(ranges: &Ranges) -> Ranges {
         }
         return joined;
     }
+    let mut seen = std::collections::HashSet::new();
+    out.retain(|range| seen.insert(*range));
     out
 }
 

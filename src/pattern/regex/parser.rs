@@ -211,8 +211,9 @@ impl Parser<'_> {
             ranges.push((low, high));
         }
         self.position += 1;
-        ranges.sort_unstable();
-        ranges.dedup();
+        // As written: pattern programs keep that order (FORMAT.md §4.3), regex objects are sorted.
+        let mut seen = std::collections::HashSet::new();
+        ranges.retain(|range| seen.insert(*range));
         Ok(if negated { Expression::NegatedClass(ranges) } else { Expression::Class(ranges) })
     }
 
