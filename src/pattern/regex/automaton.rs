@@ -382,7 +382,12 @@ impl Builder {
             Expression::Empty => Ok(next),
             Expression::Byte(byte) => self.add(State::Byte(*byte, next)),
             Expression::Any => self.add(State::Any(next)),
-            Expression::Class(ranges) => self.class(ranges, next),
+            Expression::Class(ranges) => {
+                // Ascending, whatever the order in which they were written.
+                let mut ranges = ranges.clone();
+                ranges.sort_unstable();
+                self.class(&ranges, next)
+            }
             Expression::NegatedClass(ranges) => self.class(&gaps(ranges), next),
             Expression::Start => self.add(State::Start(next)),
             Expression::End => self.add(State::End(next)),
@@ -433,8 +438,6 @@ impl Builder {
     /// A class holds at most [`MAX_RANGES`] ranges; what is more becomes an alternative (chosen: no
     /// expression of that kind is known to have been compiled by Apple).
     fn class(&mut self, ranges: &Ranges, next: StateId) -> Result<StateId, AutomatonError> {
-        let mut ranges = ranges.clone();
-        ranges.sort_unstable();
         let mut parts = ranges.chunks(MAX_RANGES);
         let first = self.add(State::Class(parts.next().unwrap_or_default().to_vec(), next))?;
         parts.try_fold(first, |left, part| {
