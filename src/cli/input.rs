@@ -14,7 +14,7 @@ use crate::policy::passes::{BuildError, Passes};
 use crate::runtime::limits::{self, CompileError};
 use crate::runtime::policy::Policy;
 use crate::sbpl::{self, Budget, Diagnostic, Evaluated};
-use crate::vocabulary::{DEFAULT_RELEASE, Release, VocabularyError};
+use crate::vocabulary::{DEFAULT_RELEASE, Release, VocabularyError, release_names};
 
 /// `--release`.
 #[derive(Args, Clone, Debug)]
@@ -157,7 +157,7 @@ impl SourceOptions {
     /// What is wrong with it.
     pub fn load(&self, (name, bytes): (String, Vec<u8>), console: &Console) -> Result<Loaded, Failure> {
         if blob::is_blob(&bytes) {
-            let mut decoded = blob::decode(&bytes, self.release.get()?).map_err(|error| Failure::bad(&name, error))?;
+            let mut decoded = decode(&name, &bytes, self.release.get()?, console)?;
             if let Some(wanted) = &self.profile_name {
                 decoded.graph = self.profile(&name, &decoded, wanted)?.clone();
             }
@@ -217,6 +217,36 @@ impl SourceOptions {
             Loaded::Source(evaluated) => Policy::of_rules(evaluated.rules).map_err(|error| build_failure(&name, error)),
         }
     }
+}
+
+/// Decodes a blob by its release, or by another one that it fits where it does not fit that: what
+/// the header says wins, with a note (CLI.md).
+///
+/// # Errors
+/// What is wrong with it as a blob of the release that was asked for.
+pub fn decode(name: &str, bytes: &[u8], release: &'static Release, console: &Console) -> Result<Decoded, Failure> {
+    let error = match blob::decode(bytes, release) {
+        Ok(decoded) => return Ok(decoded),
+        Err(error) => Failure::bad(name, error),
+    };
+    let mut fitting = Vec::new();
+    for other in release_names() {
+        let other = self::release(other)?;
+        if !std::ptr::eq(other, release)
+            && let Ok(decoded) = blob::decode(bytes, other)
+        {
+            fitting.push(decoded);
+        }
+    }
+    let names: Vec<&str> = fitting.iter().map(|decoded| decoded.graph.release.name()).collect();
+    let Some((first, others)) = names.split_first() else { return Err(error) };
+    let choice = match others {
+        [] => String::new(),
+        _ => format!("; it fits {} as well, --release decides", others.join(", ")),
+    };
+    let message = format!("this is no blob of {}, and is read as one of {first}{choice}", release.name());
+    console.diagnostic(&Diagnostic::note("other-release", message, name));
+    Ok(fitting.swap_remove(0))
 }
 
 /// The blob of an evaluated source.

@@ -35,7 +35,7 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
     if !blob::is_blob(&bytes) {
         return Err(Failure::bad(name, "is a text; compile it first"));
     }
-    let decoded = blob::decode(&bytes, release).map_err(|error| Failure::bad(&name, error))?;
+    let decoded = input::decode(&name, &bytes, release, console)?;
     let again = blob::encode_collection(&decoded.collection).map_err(|error| Failure::bad(&name, error))?;
     if let Some(path) = &options.output {
         output::write_file(path, &again)?;
