@@ -3,6 +3,7 @@
 //! container whose layout is known; the collections of real systems, where they are at hand.
 //! Never: bytes of one profile; tests/golden.rs has those.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use sbtool::blob::{BlobError, decode, encode, encode_collection};
@@ -82,10 +83,10 @@ fn each_profile_says_what_it_says_alone() {
             let alone = graph(release, text);
             let here = &decoded.collection.profile(profile.as_bytes()).unwrap().graph;
             assert_eq!(answers(here), answers(&alone), "{name}: {profile}");
-            // Alone again, it is the same blob: nothing but shared tables was changed.
+            // Nothing but shared tables was changed, and that equal tests are one.
             let same = |graph: &Graph| {
                 let nodes = graph.reachable();
-                nodes.iter().map(|id| shown(graph, graph.node(*id).unwrap())).collect::<Vec<_>>()
+                nodes.iter().map(|id| shown(graph, graph.node(*id).unwrap())).collect::<BTreeSet<_>>()
             };
             assert_eq!(same(here), same(&alone), "{name}: {profile}");
         }
@@ -103,6 +104,20 @@ fn shown(graph: &Graph, node: &Node) -> String {
         },
         Node::Terminal(terminal) => sbtool::policy::describe::terminal(graph, terminal),
     }
+}
+
+/// GRAPH.md R6, FORMAT.md §2.4: in a collection each profile has one node for the tests of implicit
+/// rules, and allows of its own for its system call sets; plain terminals are common.
+#[test]
+fn what_profiles_of_a_collection_share() {
+    let release = release("ios-17");
+    let text = "(version 2)(deny default)(allow iokit-open*)";
+    let alone = graph(release, text);
+    let several = Collection::of(["a", "b", "c"].map(|name| Profile::new(name, graph(release, text))).into()).unwrap();
+    let count = |graph: &Graph, what: &str| graph.nodes.iter().filter(|node| shown(graph, node) == what).count();
+    assert_eq!((count(&alone, "(target self)"), count(&alone, "allow"), count(&alone, "deny")), (3, 3, 1));
+    let all = &several.profiles[0].graph;
+    assert_eq!((count(all, "(target self)"), count(all, "allow"), count(all, "deny")), (3, 7, 1));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! In: graphs of single profiles. Out: [`Collection`], the profiles of one blob with their names
 //! and what they share. Never: offsets, raw bytes, SBPL.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::graph::{Argument, Graph, ModifierArgument, Node, NodeId};
@@ -79,8 +79,9 @@ impl Collection {
     }
 
     /// One collection of several profiles, in the order of their file names (`name.sb`, by bytes:
-    /// FORMAT.md §2.5, rule 2). Plain terminals that several profiles have are one object; other
-    /// nodes stay apart (what Apple's build shares beyond that has no known rule, FORMAT.md §2.4).
+    /// FORMAT.md §2.5, rule 2). Plain terminals that several profiles have are one object; tests of
+    /// different profiles stay apart (what Apple's build shares beyond that has no known rule,
+    /// FORMAT.md §2.4).
     ///
     /// # Errors
     /// [`CollectionError`].
@@ -170,6 +171,11 @@ impl Names {
         self.numbers.insert(name.to_vec(), number);
         number
     }
+
+    /// The number here of what has a number in another list.
+    fn renumber(&mut self, names: &[Vec<u8>], number: u16) -> u16 {
+        self.number(names.get(usize::from(number)).map_or(&[][..], Vec::as_slice))
+    }
 }
 
 /// Nodes and names of several graphs.
@@ -183,39 +189,45 @@ struct Joined {
 }
 
 impl Joined {
-    /// Adds a graph; where its operations start now.
+    /// Adds a graph; where its operations start now. Inside a profile equal tests are one object,
+    /// also those of implicit rules, which stay apart in a profile alone (GRAPH.md R6: 9 of 60,727
+    /// nodes of iOS 26 have a twin). A terminal that the compiler keeps apart stays so: the system
+    /// call sets of each profile have allows of their own (FORMAT.md §2.4: 344 profiles, 1,376).
     fn add(&mut self, graph: &Graph) -> Result<Vec<NodeId>, CollectionError> {
-        let mut places: HashMap<NodeId, NodeId> = HashMap::new();
-        let reachable = graph.reachable();
-        for id in &reachable {
-            let node = &graph.nodes[id.index()];
-            let plain = matches!(node, Node::Terminal(terminal) if terminal.message_filters().next().is_none());
-            let next = NodeId(u32::try_from(self.nodes.len()).map_err(|_| CollectionError::TooManyNodes)?);
-            let place = if plain { *self.terminals.entry(node.clone()).or_insert(next) } else { next };
-            if place == next {
-                self.nodes.push(node.clone());
-            }
-            places.insert(*id, place);
-        }
-        let place = |id: NodeId| places.get(&id).copied().unwrap_or(id);
         let variables: Vec<u16> = graph.variables.iter().map(|name| self.names[0].number(name)).collect();
-        let renumbered = |list: &[u16], number: u16| list.get(usize::from(number)).copied().unwrap_or(number);
-        for id in &reachable {
-            let joined = &mut self.nodes[place(*id).index()];
-            match joined {
+        let mut places: HashMap<NodeId, NodeId> = HashMap::new();
+        let mut tests: HashMap<Node, NodeId> = HashMap::new();
+        let mut taken: HashSet<NodeId> = HashSet::new();
+        // In the order of the visit, the first of equal terminals is the common one.
+        for id in graph.reachable() {
+            let node = &graph.nodes[id.index()];
+            if matches!(node, Node::Terminal(terminal) if terminal.message_filters().next().is_none()) {
+                let next = self.next()?;
+                let shared = *self.terminals.entry(node.clone()).or_insert(next);
+                let place = if taken.insert(shared) { shared } else { next };
+                if place == next {
+                    self.nodes.push(node.clone());
+                }
+                places.insert(id, place);
+            }
+        }
+        for id in children_first(graph) {
+            if places.contains_key(&id) {
+                continue;
+            }
+            let place = |id: &NodeId| places.get(id).copied().unwrap_or(*id);
+            let mut node = graph.nodes[id.index()].clone();
+            match &mut node {
                 Node::Test { test, matched, unmatched } => {
-                    (*matched, *unmatched) = (place(*matched), place(*unmatched));
+                    (*matched, *unmatched) = (place(matched), place(unmatched));
                     match &mut test.argument {
-                        Argument::StateFlag(number) => {
-                            let name = graph.states.get(usize::from(*number)).map_or(&[][..], Vec::as_slice);
-                            *number = self.names[1].number(name);
-                        }
+                        Argument::StateFlag(number) => *number = self.names[1].renumber(&graph.states, *number),
                         Argument::ProfileFlag(number) => {
-                            let name = graph.profile_flags.get(usize::from(*number)).map_or(&[][..], Vec::as_slice);
-                            *number = self.names[2].number(name);
+                            *number = self.names[2].renumber(&graph.profile_flags, *number);
                         }
                         Argument::Pattern(tree) if tree.has_variables() => {
-                            *tree = Arc::new(Tree::renumbered(tree, &|number| renumbered(&variables, number)));
+                            let number = |old: u16| variables.get(usize::from(old)).copied().unwrap_or(old);
+                            *tree = Arc::new(Tree::renumbered(tree, &number));
                         }
                         _ => {}
                     }
@@ -223,12 +235,45 @@ impl Joined {
                 Node::Terminal(terminal) => {
                     for modifier in &mut terminal.modifiers {
                         if let ModifierArgument::MessageFilter { entry, .. } = &mut modifier.argument {
-                            *entry = place(*entry);
+                            *entry = place(entry);
                         }
                     }
                 }
             }
+            let next = self.next()?;
+            let place = *tests.entry(node.clone()).or_insert(next);
+            if place == next {
+                self.nodes.push(node);
+            }
+            places.insert(id, place);
         }
-        Ok(graph.entries.iter().map(|entry| place(*entry)).collect())
+        Ok(graph.entries.iter().map(|entry| places.get(entry).copied().unwrap_or(*entry)).collect())
     }
+
+    fn next(&self) -> Result<NodeId, CollectionError> {
+        u32::try_from(self.nodes.len()).map(NodeId).map_err(|_| CollectionError::TooManyNodes)
+    }
+}
+
+/// Every node that some operation reaches, behind all that it leads to.
+fn children_first(graph: &Graph) -> Vec<NodeId> {
+    let mut order = Vec::new();
+    let mut seen = vec![false; graph.nodes.len()];
+    let mut work: Vec<(NodeId, bool)> = graph.entries.iter().rev().map(|entry| (*entry, false)).collect();
+    while let Some((id, done)) = work.pop() {
+        if done {
+            order.push(id);
+            continue;
+        }
+        match seen.get_mut(id.index()) {
+            Some(seen) if !*seen => *seen = true,
+            _ => continue,
+        }
+        work.push((id, true));
+        match &graph.nodes[id.index()] {
+            Node::Test { matched, unmatched, .. } => work.extend([(*unmatched, false), (*matched, false)]),
+            Node::Terminal(terminal) => work.extend(terminal.message_filters().map(|(_, entry)| (entry, false))),
+        }
+    }
+    order
 }
