@@ -211,7 +211,7 @@ impl Joined {
                 places.insert(id, place);
             }
         }
-        for id in children_first(graph) {
+        for id in graph.children_first() {
             if places.contains_key(&id) {
                 continue;
             }
@@ -253,27 +253,4 @@ impl Joined {
     fn next(&self) -> Result<NodeId, CollectionError> {
         u32::try_from(self.nodes.len()).map(NodeId).map_err(|_| CollectionError::TooManyNodes)
     }
-}
-
-/// Every node that some operation reaches, behind all that it leads to.
-fn children_first(graph: &Graph) -> Vec<NodeId> {
-    let mut order = Vec::new();
-    let mut seen = vec![false; graph.nodes.len()];
-    let mut work: Vec<(NodeId, bool)> = graph.entries.iter().rev().map(|entry| (*entry, false)).collect();
-    while let Some((id, done)) = work.pop() {
-        if done {
-            order.push(id);
-            continue;
-        }
-        match seen.get_mut(id.index()) {
-            Some(seen) if !*seen => *seen = true,
-            _ => continue,
-        }
-        work.push((id, true));
-        match &graph.nodes[id.index()] {
-            Node::Test { matched, unmatched, .. } => work.extend([(*unmatched, false), (*matched, false)]),
-            Node::Terminal(terminal) => work.extend(terminal.message_filters().map(|(_, entry)| (entry, false))),
-        }
-    }
-    order
 }

@@ -192,6 +192,30 @@ impl Graph {
         }
         order
     }
+
+    /// Every node that some operation reaches, behind all that it leads to.
+    #[must_use]
+    pub fn children_first(&self) -> Vec<NodeId> {
+        let mut order = Vec::new();
+        let mut seen = vec![false; self.nodes.len()];
+        let mut work: Vec<(NodeId, bool)> = self.entries.iter().rev().map(|entry| (*entry, false)).collect();
+        while let Some((id, done)) = work.pop() {
+            if done {
+                order.push(id);
+                continue;
+            }
+            match seen.get_mut(id.index()) {
+                Some(seen) if !*seen => *seen = true,
+                _ => continue,
+            }
+            work.push((id, true));
+            match &self.nodes[id.index()] {
+                Node::Test { matched, unmatched, .. } => work.extend([(*unmatched, false), (*matched, false)]),
+                Node::Terminal(terminal) => work.extend(terminal.message_filters().map(|(_, entry)| (entry, false))),
+            }
+        }
+        order
+    }
 }
 
 impl Terminal {

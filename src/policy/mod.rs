@@ -13,4 +13,5 @@ pub mod passes;
 pub mod reference;
 pub mod request;
 pub mod rules;
+pub mod same;
 pub mod verdict;
