@@ -26,6 +26,7 @@ use sbtool::policy::passes::{BuildError, Passes, build};
 use sbtool::policy::reference::{Decider, Decision, Reference};
 use sbtool::policy::request::Request;
 use sbtool::policy::rules::{Action, ModifierArgument, Rule, Rules};
+use sbtool::policy::same::different_operations;
 use sbtool::policy::verdict::{decide, explain};
 use sbtool::vocabulary::{ModifierId, OperationId};
 
@@ -209,6 +210,8 @@ fn read_back(graph: &Graph) -> Result<Option<Graph>, TestCaseError> {
     let decoded = decode(&bytes, release()).map_err(fail)?;
     prop_assert!(decoded.leftover.is_empty(), "{:?}", decoded.leftover);
     prop_assert_eq!(&encode(&decoded.graph).map_err(fail)?, &bytes);
+    // Not only the same answers: the same tests in the same order, for all requests.
+    prop_assert_eq!(different_operations(graph, &decoded.graph), vec![]);
     Ok(Some(decoded.graph))
 }
 
