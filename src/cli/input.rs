@@ -177,7 +177,11 @@ impl SourceOptions {
         }
         let reason = if decoded.header.is_collection {
             let count = decoded.collection.profiles.len();
-            format!("no profile '{wanted}' among the {count} of this collection")
+            let names: Vec<_> =
+                decoded.collection.profiles.iter().map(|profile| String::from_utf8_lossy(&profile.name)).collect();
+            let meant = sbpl::nearest(wanted, names.iter().map(AsRef::as_ref));
+            let meant = meant.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
+            format!("no profile '{wanted}' among the {count} of this collection{meant}")
         } else {
             "is no collection of profiles; leave --profile-name out".to_owned()
         };

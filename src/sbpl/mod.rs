@@ -35,6 +35,7 @@ use std::path::PathBuf;
 pub use diagnostics::{Diagnostic, Severity};
 pub use format::{DEFAULT_WIDTH, FormatError, format};
 pub use imports::{MAX_FILE, StandIn, read_limited, stand_ins};
+pub(crate) use report::nearest;
 pub use scheme::Budget;
 pub use write::{rules_json, write_rules};
 

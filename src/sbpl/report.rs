@@ -132,17 +132,19 @@ fn closest(release: &Release, name: &str) -> Option<String> {
         "define",
         "string-append",
     ];
+    nearest(name, operations.chain(functions).chain(constants).chain(modifiers).chain(forms))
+        .map(|known| format!("did you mean '{known}'?"))
+}
+
+/// The known name that a name may be a slip of: few edits away for its length.
+pub(crate) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let limit = (name.len() / 3).clamp(1, 3);
-    operations
-        .chain(functions)
-        .chain(constants)
-        .chain(modifiers)
-        .chain(forms)
+    known
         .filter(|known| known.len().abs_diff(name.len()) <= limit)
         .map(|known| (distance(known.as_bytes(), name.as_bytes()), known))
         .filter(|(distance, _)| *distance <= limit)
         .min()
-        .map(|(_, known)| format!("did you mean '{known}'?"))
+        .map(|(_, known)| known)
 }
 
 /// Edits between two short names: insertions, deletions, changes.
