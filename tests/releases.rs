@@ -27,17 +27,17 @@ type Counts = (&'static str, usize, usize, usize, usize, &'static [u8], bool);
 /// Operations: LANGUAGE.md §6.1 and FORMAT.md §6. Filters: LANGUAGE.md §5.2, FORMAT.md §3.2. Modifiers:
 /// LANGUAGE.md §4.2. Versions: LANGUAGE.md §3.
 const COUNTS: &[Counts] = &[
+    ("ios-8.4", 114, 0, 49, 4, &[1], false),
+    ("ios-9.3", 125, 0, 49, 4, &[1], false),
     ("ios-13", 145, 0, 70, 14, &[1], true),
     ("ios-17", 190, 6, 93, 19, &[1, 2, 3], true),
     ("ios-18", 192, 6, 97, 19, &[1, 2, 3], true),
     ("ios-26", 195, 6, 102, 19, &[1, 2, 3], true),
-    ("ios-8.4", 114, 0, 49, 4, &[1], false),
-    ("ios-9.3", 125, 0, 49, 4, &[1], false),
+    ("macos-10.6", 59, 0, 13, 4, &[1], false),
     ("macos-10.12", 137, 0, 51, 8, &[1], false),
     ("macos-10.13", 144, 0, 59, 9, &[1], false),
     ("macos-10.14", 148, 0, 63, 12, &[1], false),
     ("macos-10.15", 145, 0, 69, 14, &[1], true),
-    ("macos-10.6", 59, 0, 13, 4, &[1], false),
     ("macos-14.4", 190, 6, 93, 19, &[1, 2, 3], true),
     ("macos-15.2", 192, 6, 97, 19, &[1, 2, 3], true),
 ];
