@@ -18,7 +18,7 @@ fn main() -> io::Result<()> {
             .map(|entry| entry.map(|e| e.file_name().to_string_lossy().into_owned()))
             .collect::<io::Result<Vec<_>>>()?;
         names.retain(|name| name.ends_with(suffix));
-        names.sort();
+        names.sort_by_cached_key(|name| (by_version(name), name.clone()));
         let mut text = format!("pub(crate) static {constant}: &[(&str, &str)] = &[\n");
         for name in names {
             let path = folder_path.join(&name);
@@ -30,4 +30,17 @@ fn main() -> io::Result<()> {
         fs::write(Path::new(&out).join(format!("{folder}.rs")), text)?;
     }
     Ok(())
+}
+
+/// A key in whose order `macos-10.6` comes before `macos-10.12`: texts and the numbers behind them.
+fn by_version(name: &str) -> Vec<(String, u64)> {
+    let mut key = Vec::new();
+    let mut rest = name;
+    while !rest.is_empty() {
+        let (text, after) = rest.split_at(rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len()));
+        let (digits, after) = after.split_at(after.find(|c: char| !c.is_ascii_digit()).unwrap_or(after.len()));
+        key.push((text.to_owned(), digits.parse().unwrap_or(0)));
+        rest = after;
+    }
+    key
 }

@@ -1,17 +1,17 @@
 //! In: bytes of a compiled profile or collection. Out: [`Decoded`]: the graph, the header, and an account
 //! of every byte. Never: an allocation or a loop by a size that the blob merely claims.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::layout::{Header, NODE, Record, Section};
+use super::pool::{Pool, unaccounted};
 use super::{BlobError, automaton, program, slice, word};
 use crate::pattern::regex::Automaton;
 use crate::pattern::tree::Tree;
 use crate::policy::collection::{Collection, Profile};
 use crate::policy::graph::{Argument, Graph, Modifier, ModifierArgument, Node, NodeId, Terminal, Test};
-use crate::policy::rules::Address;
 use crate::vocabulary::{FilterId, FilterKind, ModifierArgumentKind, ModifierId, OperationId, Release, TerminalForm};
 
 /// An object behind the nodes.
@@ -35,7 +35,8 @@ pub struct Leftover {
 /// A decoded blob.
 #[derive(Debug)]
 pub struct Decoded {
-    /// The profiles. Their nodes have the order of the blob.
+    /// The profiles. Their nodes have the order of the blob, but for early containers in which links
+    /// lead back.
     pub collection: Collection,
     /// The policy of the first profile, which is the only one where the blob is no collection.
     pub graph: Graph,
@@ -54,16 +55,19 @@ pub struct Decoded {
 /// # Errors
 /// The first field that makes no sense, with its offset.
 pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobError> {
+    if let Some(layout) = release.early_layout() {
+        return super::early::decode(bytes, release, layout);
+    }
     let header = Header::read(bytes, release)?;
     let layout = release.layout()?;
     let mut decoder = Decoder {
         bytes,
         release,
         header: &header,
-        objects: BTreeMap::new(),
+        terminal: layout.terminal,
+        pool: Pool::default(),
         patterns: HashMap::new(),
         regexes: HashMap::new(),
-        copied: 0,
     };
     let count = header.nodes.len() / NODE;
     let mut nodes = Vec::with_capacity(count);
@@ -108,31 +112,11 @@ pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobEr
     let graph = profiles[0].graph.clone();
     let collection =
         Collection { release, is_collection: header.is_collection, profiles, profile_flags, variable_order };
-    let objects: Vec<PoolObject> =
-        decoder.objects.into_iter().map(|(start, (end, kind))| PoolObject { range: start..end, kind }).collect();
+    let objects = decoder.pool.objects();
     let sections = header.sections(bytes.len());
     let mut leftover = unaccounted(bytes, header.nodes.end, &objects)?;
-    leftover.extend(unreached(&collection, &header));
+    leftover.extend(unreached(&collection, |index| header.nodes.start + NODE * index));
     Ok(Decoded { collection, graph, header, sections, objects, leftover })
-}
-
-/// Pool bytes that belong to no object and are no padding before one.
-fn unaccounted(bytes: &[u8], start: usize, objects: &[PoolObject]) -> Result<Vec<Leftover>, BlobError> {
-    let mut leftover = Vec::new();
-    let mut end = start;
-    let blob_end = PoolObject { range: bytes.len()..bytes.len(), kind: "end" };
-    for object in objects.iter().chain([&blob_end]) {
-        if object.range.start < end {
-            return Err(BlobError::bad(object.kind, object.range.start, "overlaps the object before it"));
-        }
-        let gap = end..object.range.start;
-        let is_padding = gap.len() < 8 && object.kind != "end" && bytes[gap.clone()].iter().all(|byte| *byte == 0);
-        if !gap.is_empty() && !is_padding {
-            leftover.push(Leftover { range: gap, what: "bytes of the pool that nothing refers to".to_owned() });
-        }
-        end = object.range.end;
-    }
-    Ok(leftover)
 }
 
 /// Whether each profile reaches a terminal with a message filter.
@@ -151,8 +135,8 @@ pub(super) fn is_message_filter(node: &Node) -> bool {
     matches!(node, Node::Terminal(terminal) if terminal.message_filters().next().is_some())
 }
 
-/// Nodes that no operation of any profile leads to.
-fn unreached(collection: &Collection, header: &Header) -> Vec<Leftover> {
+/// Nodes that no operation of any profile leads to; `place` is where a node lies.
+pub(super) fn unreached(collection: &Collection, place: impl Fn(usize) -> usize) -> Vec<Leftover> {
     let Some(first) = collection.profiles.first() else { return Vec::new() };
     let entries = collection.profiles.iter().flat_map(|profile| profile.graph.entries.iter().copied());
     let all = Graph { entries: entries.collect(), ..first.graph.clone() };
@@ -165,7 +149,7 @@ fn unreached(collection: &Collection, header: &Header) -> Vec<Leftover> {
         .enumerate()
         .filter(|(_, reached)| !**reached)
         .map(|(index, _)| {
-            let start = header.nodes.start + NODE * index;
+            let start = place(index);
             Leftover { range: start..start + NODE, what: format!("node {index}, which no operation leads to") }
         })
         .collect()
@@ -175,17 +159,12 @@ struct Decoder<'a> {
     bytes: &'a [u8],
     release: &'static Release,
     header: &'a Header,
-    objects: BTreeMap<usize, (usize, &'static str)>,
+    terminal: TerminalForm,
+    pool: Pool,
     /// What has been read, by offset: many nodes may have one argument.
     patterns: HashMap<usize, Arc<Tree>>,
     regexes: HashMap<usize, Arc<Automaton>>,
-    /// Bytes that were copied for single nodes.
-    copied: usize,
 }
-
-/// Most bytes that are copied for single nodes: strings, sets and modifiers. Without a
-/// limit, 65,535 nodes with one string of 64 KB would take 4 GB.
-const MAX_COPIED: usize = 64 << 20;
 
 impl<'a> Decoder<'a> {
     /// A link: it must lead to a node.
@@ -313,7 +292,7 @@ impl<'a> Decoder<'a> {
                 Argument::ProfileFlag(value)
             }
             (FilterKind::Mask, false) => self.mask(value)?,
-            (FilterKind::Network, false) => Argument::Address(self.address(value)?),
+            (FilterKind::Network, false) => Argument::Address(self.pool.address(self.bytes, self.address_of(value))?),
             (FilterKind::Boolean | FilterKind::Bitfield | FilterKind::Enum | FilterKind::Integer, false) => {
                 Argument::Number(value)
             }
@@ -330,7 +309,7 @@ impl<'a> Decoder<'a> {
     }
 
     fn terminal(&mut self, index: usize, offset: usize, raw: &[u8]) -> Result<Terminal, BlobError> {
-        if self.header.terminal == TerminalForm::SignalAndMessage {
+        if self.terminal == TerminalForm::SignalAndMessage {
             return self.terminal_with_signal(index, offset, raw);
         }
         let flags = u32::from_le_bytes([raw[1], raw[2], raw[3], 0]);
@@ -350,8 +329,8 @@ impl<'a> Decoder<'a> {
                 ));
             }
             let list = slice(self.bytes, "modifier list", start, 4 * count)?;
-            self.account(start, list.len(), "modifiers")?;
-            self.copy(start, count * size_of::<Modifier>())?;
+            self.pool.account(start, list.len(), "modifiers")?;
+            self.pool.copy(start, count * size_of::<Modifier>())?;
             for (place, entry) in list.chunks_exact(4).enumerate() {
                 modifiers.push(self.modifier(index, start + 4 * place, [entry[0], entry[1], entry[2], entry[3]])?);
             }
@@ -437,44 +416,18 @@ impl<'a> Decoder<'a> {
         self.header.nodes.end + 8 * usize::from(offset)
     }
 
-    /// Notes an object; it may be noted before, and overlaps no other. That is found out now and
-    /// not at the end, since objects that overlap could claim far more than the blob has.
-    fn account(&mut self, start: usize, length: usize, kind: &'static str) -> Result<(), BlobError> {
-        let end = start + length;
-        let overlaps = match self.objects.range(..end).next_back() {
-            Some((known, (known_end, _))) if *known == start => *known_end != end,
-            Some((_, (known_end, _))) => *known_end > start,
-            None => false,
-        };
-        if overlaps {
-            return Err(BlobError::bad(kind, start, "overlaps another object"));
-        }
-        self.objects.entry(start).or_insert((end, kind));
-        Ok(())
-    }
-
-    /// Counts bytes that are copied for one node.
-    fn copy(&mut self, start: usize, length: usize) -> Result<(), BlobError> {
-        self.copied = self.copied.saturating_add(length);
-        if self.copied > MAX_COPIED {
-            let reason = format!("the arguments of all nodes take more than {MAX_COPIED} bytes in all");
-            return Err(BlobError::bad("arguments", start, reason));
-        }
-        Ok(())
-    }
-
     /// An object with its length in front; the offset and bytes behind the length.
     fn counted(&mut self, kind: &'static str, offset: u16) -> Result<(usize, &'a [u8]), BlobError> {
         let start = self.address_of(offset);
         let length = usize::from(word(self.bytes, kind, start)?);
         let object = slice(self.bytes, kind, start + 2, length)?;
-        self.account(start, 2 + length, kind)?;
+        self.pool.account(start, 2 + length, kind)?;
         Ok((start + 2, object))
     }
 
     fn c_string(&mut self, offset: u16) -> Result<Vec<u8>, BlobError> {
         let (start, object) = self.counted("string", offset)?;
-        self.copy(start, object.len())?;
+        self.pool.copy(start, object.len())?;
         match object.split_last() {
             Some((0, text)) => Ok(text.to_vec()),
             _ => Err(BlobError::bad("string", start, "does not end in a NUL")),
@@ -497,9 +450,9 @@ impl<'a> Decoder<'a> {
         if length > 8192 || bits.last().is_none_or(|last| *last == 0) {
             return Err(BlobError::bad("set length", start + 2, "is too large, or the last byte is zero"));
         }
-        self.account(start, 4 + length, "set")?;
+        self.pool.account(start, 4 + length, "set")?;
         let count: u32 = bits.iter().map(|byte| byte.count_ones()).sum();
-        self.copy(start, length + size_of::<u16>() * count as usize)?;
+        self.pool.copy(start, length + size_of::<u16>() * count as usize)?;
         let numbers = (0..length * 8).filter(|bit| bits[bit / 8] & (1 << (bit % 8)) != 0);
         Ok(numbers.filter_map(|bit| u16::try_from(bit).ok()).collect())
     }
@@ -514,20 +467,10 @@ impl<'a> Decoder<'a> {
         if width == 0 || (beyond != 0 && bits.last().is_some_and(|last| last >> beyond != 0)) {
             return Err(BlobError::bad("mask", start, "has bits beyond its width, or no width"));
         }
-        self.account(start, 2 + length, "mask")?;
+        self.pool.account(start, 2 + length, "mask")?;
         let count: u32 = bits.iter().map(|byte| byte.count_ones()).sum();
-        self.copy(start, length + size_of::<u16>() * count as usize)?;
+        self.pool.copy(start, length + size_of::<u16>() * count as usize)?;
         let numbers = (0..width).filter(|bit| bits[usize::from(bit / 8)] & (1 << (bit % 8)) != 0).collect();
         Ok(Argument::Mask { width, numbers })
-    }
-
-    fn address(&mut self, offset: u16) -> Result<Address, BlobError> {
-        let start = self.address_of(offset);
-        let raw = slice(self.bytes, "address", start, 8)?;
-        if raw[1] > 1 || raw[4..] != [0; 4] || raw[0] & 3 == 0 || raw[0] > 11 {
-            return Err(BlobError::bad("address", start, "host, protocol or padding makes no sense"));
-        }
-        self.account(start, 8, "address")?;
-        Ok(Address { protocol: raw[0], localhost: raw[1] == 1, port: u16::from_le_bytes([raw[2], raw[3]]) })
     }
 }

@@ -41,6 +41,12 @@ pub enum EncodeError {
         /// What does not fit.
         what: String,
     },
+    /// Blobs of absolute words (FORMAT.md §1.1 to §1.3) are read only.
+    #[error("sbtool reads blobs of {release} and does not write them")]
+    ReadOnly {
+        /// The release.
+        release: String,
+    },
     /// The release has no binary format yet.
     #[error(transparent)]
     UnknownFormat(#[from] UnknownFormat),
@@ -62,6 +68,9 @@ pub fn encode(graph: &Graph) -> Result<Vec<u8>, EncodeError> {
 /// # Errors
 /// [`EncodeError`] where it does not fit the format.
 pub fn encode_collection(collection: &Collection) -> Result<Vec<u8>, EncodeError> {
+    if collection.release.early_layout().is_some() {
+        return Err(EncodeError::ReadOnly { release: collection.release.name().to_owned() });
+    }
     let layout = collection.release.layout()?;
     let slots = collection.release.operation_slots();
     let Some(first) = collection.profiles.first() else {

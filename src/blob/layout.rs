@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{BlobError, slice, word};
-use crate::vocabulary::{RecordFlags, RecordWord, Release, TerminalForm};
+use crate::vocabulary::{RecordFlags, RecordWord, Release};
 
 /// Bytes of a node.
 pub(super) const NODE: usize = 8;
@@ -23,13 +23,15 @@ pub struct Section {
 pub struct Header {
     /// Field names and values, in the order of the grammar.
     pub fields: Vec<(String, u16)>,
-    /// Tables between header and operation table: name, entries.
+    /// Tables between header and operation table, or behind the nodes: name, entries.
     pub tables: Vec<(String, Vec<u16>)>,
+    /// Where the tables lie behind the nodes.
+    pub tables_behind_nodes: Option<Range<usize>>,
     /// Whether it is a collection of profiles.
     pub is_collection: bool,
     /// The profiles; just one where it is no collection.
     pub records: Vec<Record>,
-    /// Node index of each operation of the first profile.
+    /// Where each operation of the first profile starts, as in its record.
     pub operations: Vec<u16>,
     /// Where the records start.
     pub records_start: usize,
@@ -39,8 +41,6 @@ pub struct Header {
     pub message_filter_flag: u16,
     /// Bits of a profile's flags that follow from its record.
     pub record_flags: RecordFlags,
-    /// How terminals carry modifiers.
-    pub terminal: TerminalForm,
     /// Where the tables end and padding begins.
     pub padding: Range<usize>,
     /// The node array.
@@ -60,7 +60,8 @@ pub struct Record {
     pub base: u16,
     /// Pool offset of the set of its profile flags; 0 for none.
     pub flag_set: u16,
-    /// Node index of each operation.
+    /// Where each operation starts: a node index, or a word from the start of the blob in early
+    /// containers.
     pub operations: Vec<u16>,
 }
 
@@ -84,6 +85,7 @@ impl Header {
         let mut header = Self {
             fields,
             tables: Vec::new(),
+            tables_behind_nodes: None,
             is_collection: false,
             records: Vec::new(),
             operations: Vec::new(),
@@ -91,7 +93,6 @@ impl Header {
             length: layout.header_length,
             message_filter_flag: layout.message_filter_flag,
             record_flags: layout.record_flags,
-            terminal: layout.terminal,
             padding: 0..0,
             nodes: 0..0,
         };
@@ -168,7 +169,8 @@ impl Header {
     #[must_use]
     pub fn sections(&self, length: usize) -> Vec<Section> {
         let start = self.length;
-        let tables: usize = self.tables.iter().map(|(_, entries)| 2 * entries.len()).sum();
+        let in_front = self.tables.iter().filter(|_| self.tables_behind_nodes.is_none());
+        let tables: usize = in_front.map(|(_, entries)| 2 * entries.len()).sum();
         let operations = start + tables;
         let mut sections = vec![Section { name: "header", range: 0..start }];
         if tables > 0 {
@@ -180,15 +182,20 @@ impl Header {
             sections.push(Section { name: "padding", range: self.padding.clone() });
         }
         sections.push(Section { name: "nodes", range: self.nodes.clone() });
-        if self.nodes.end < length {
-            sections.push(Section { name: "pool", range: self.nodes.end..length });
+        let mut end = self.nodes.end;
+        if let Some(tables) = &self.tables_behind_nodes {
+            sections.push(Section { name: "tables", range: tables.clone() });
+            end = tables.end;
+        }
+        if end < length {
+            sections.push(Section { name: "pool", range: end..length });
         }
         sections
     }
 }
 
 /// A table of words; moves the offset behind it.
-fn words(bytes: &[u8], field: &str, offset: &mut usize, count: usize) -> Result<Vec<u16>, BlobError> {
+pub(super) fn words(bytes: &[u8], field: &str, offset: &mut usize, count: usize) -> Result<Vec<u16>, BlobError> {
     let raw = slice(bytes, field, *offset, 2 * count)?;
     *offset += raw.len();
     Ok(raw.chunks_exact(2).map(|pair| u16::from_le_bytes([pair[0], pair[1]])).collect())

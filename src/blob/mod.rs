@@ -5,6 +5,8 @@
 //!
 //! - `layout`: header fields and tables, as the release's grammar lays them out
 //! - `decode`: bytes to graph, with every byte accounted for
+//! - `early`: the same for blobs of absolute words, up to iOS 9; read only
+//! - `pool`: which bytes behind the nodes belong to what
 //! - `encode`: graph to bytes, in Apple's order
 //! - `program`: pattern programs, a tree as bytes
 //! - `automaton`: regex code, an automaton as bytes
@@ -14,9 +16,11 @@
 mod automaton;
 mod compare;
 mod decode;
+mod early;
 mod encode;
 mod layout;
 pub mod legacy;
+mod pool;
 pub mod program;
 
 /// Regex objects alone, without the length in front of them (FORMAT.md §5).

@@ -273,6 +273,9 @@ pub fn check(name: &str, evaluated: &Evaluated) -> Result<Option<Diagnostic>, Fa
             let message = format!("not encoded: the binary format of {} is not known to sbtool yet", error.release);
             Ok(Some(Diagnostic::note("not-encoded", message, name)))
         }
+        Err(CompileError::Encode(error @ EncodeError::ReadOnly { .. })) => {
+            Ok(Some(Diagnostic::note("not-encoded", format!("not encoded: {error}"), name)))
+        }
         Err(error) => Err(compile_failure(name, error)),
     }
 }

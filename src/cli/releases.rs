@@ -34,6 +34,7 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
                         "modifiers": release.modifiers().len(),
                         "versions": release.versions(),
                         "binary_format": release.layout().is_ok(),
+                        "reads_blobs": release.reads_blobs(),
                         "inferred": release.inferred().iter().map(|entry| serde_json::json!({
                             "key": entry.key,
                             "from": entry.from,
@@ -53,7 +54,7 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
                         release.title().to_owned(),
                         release.operations().len().to_string(),
                         release.filters().len().to_string(),
-                        if release.layout().is_ok() { "yes" } else { "no" }.to_owned(),
+                        blobs(release).to_owned(),
                         general(release).join(", "),
                         if is_default(release) { "default".to_owned() } else { String::new() },
                     ]
@@ -63,6 +64,15 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
         }
     }
     Ok(Status::Holds)
+}
+
+/// What sbtool does with blobs of a release.
+fn blobs(release: &Release) -> &'static str {
+    match (release.layout().is_ok(), release.reads_blobs()) {
+        (true, _) => "yes",
+        (false, true) => "read",
+        (false, false) => "no",
+    }
 }
 
 /// What is inferred and is part of no list of `vocabulary`.

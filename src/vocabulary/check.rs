@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::data::{Layout, ReleaseData};
+use super::data::{EarlyLayout, HeaderField, Layout, RecordWord, ReleaseData};
 
 /// Checks names, versions, prerequisites, layout and paths.
 pub(super) fn whole(data: &ReleaseData) -> Result<(), String> {
@@ -19,6 +19,10 @@ pub(super) fn whole(data: &ReleaseData) -> Result<(), String> {
     if data.paths.data_volume.is_none() && !data.paths.firmlinks.is_empty() {
         return Err("firmlinks without a data volume".to_owned());
     }
+    if data.layout.is_some() && data.early_layout.is_some() {
+        return Err("two layouts".to_owned());
+    }
+    data.early_layout.as_ref().map_or(Ok(()), early_layout)?;
     data.layout.as_ref().map_or(Ok(()), layout)
 }
 
@@ -68,18 +72,43 @@ fn versions(data: &ReleaseData) -> Result<(), String> {
 
 /// The fields cover the header without gap or overlap, and each table has a field that counts it.
 fn layout(layout: &Layout) -> Result<(), String> {
-    let mut end = 0;
-    for field in &layout.fields {
-        if field.offset != end || !matches!(field.width, 1 | 2) {
-            return Err(format!("header field '{}' is not where the one before it ends", field.name));
-        }
-        end += field.width;
-    }
+    let end = fields(&layout.fields, 0)?;
     if end != layout.header_length || layout.alignment == 0 {
         return Err("the header fields are not as long as the header".to_owned());
     }
     let uncounted = layout.tables.iter().find(|table| !layout.fields.iter().any(|field| field.name == **table));
     uncounted.map_or(Ok(()), |table| Err(format!("no header field counts the table '{table}'")))
+}
+
+/// As for [`layout`]; the fields that the reader asks for are there.
+fn early_layout(layout: &EarlyLayout) -> Result<(), String> {
+    let end = fields(&layout.fields, 0)?;
+    let has = |fields: &[HeaderField], name: &str| fields.iter().any(|field| field.name == name && field.width == 2);
+    let mut missing = ["regex_table", "regexes"].into_iter().find(|name| !has(&layout.fields, name));
+    if let Some(collection) = &layout.collection {
+        fields(&collection.fields, end)?;
+        missing = missing.or_else(|| (!has(&layout.fields, "flags")).then_some("flags"));
+        missing = missing.or_else(|| (!has(&collection.fields, "profiles")).then_some("profiles"));
+        if collection.record.first() != Some(&RecordWord::Name) {
+            return Err("a record that does not begin with a name".to_owned());
+        }
+    }
+    if layout.alignment == 0 {
+        return Err("an alignment of nothing".to_owned());
+    }
+    missing.map_or(Ok(()), |name| Err(format!("the header has no field '{name}' of two bytes")))
+}
+
+/// Where the last of these fields ends.
+fn fields(fields: &[HeaderField], start: usize) -> Result<usize, String> {
+    let mut end = start;
+    for field in fields {
+        if field.offset != end || !matches!(field.width, 1 | 2) {
+            return Err(format!("header field '{}' is not where the one before it ends", field.name));
+        }
+        end += field.width;
+    }
+    Ok(end)
 }
 
 #[cfg(test)]
@@ -130,6 +159,14 @@ mod tests {
         assert!(
             broken("macos-10.15", r#""data_volume": "/System/Volumes/Data", "#, "").contains("without a data volume")
         );
+    }
+
+    #[test]
+    fn an_early_layout_without_its_fields_is_found() {
+        assert!(broken("ios-9.3", r#""name": "regexes""#, r#""name": "expressions""#).contains("'regexes'"));
+        assert!(broken("ios-9.3", r#""name": "profiles""#, r#""name": "records""#).contains("'profiles'"));
+        assert!(broken("ios-9.3", r#""offset": 6"#, r#""offset": 8"#).contains("where the one before it ends"));
+        assert!(broken("ios-9.3", r#"["name", "flags"]"#, r#"["flags", "name"]"#).contains("begin with a name"));
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub(super) struct ReleaseData {
     pub target_platform: String,
     #[serde(default)]
     pub layout: Option<Layout>,
+    /// In place of `layout`, for containers that are only read.
+    #[serde(default)]
+    pub early_layout: Option<EarlyLayout>,
     #[serde(default)]
     pub programs: Programs,
     #[serde(default)]
@@ -71,6 +74,44 @@ pub struct Layout {
     /// Bits of the sets of [`FilterKind::Mask`].
     #[serde(default)]
     pub mask_bits: u16,
+}
+
+/// Header fields of a blob whose links and offsets are 8-byte words from its start (FORMAT.md §1.1 to
+/// §1.3). The regex table lies behind the nodes; `regex_table` is its place and `regexes` its length.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EarlyLayout {
+    /// Every byte of the header of a single profile belongs to exactly one of these.
+    pub fields: Vec<HeaderField>,
+    /// What the argument of a pattern filter is.
+    pub patterns: EarlyPatterns,
+    /// Node array and objects start on multiples of this many bytes.
+    pub alignment: usize,
+    /// The form of a collection, where there are such.
+    #[serde(default)]
+    pub collection: Option<EarlyCollection>,
+}
+
+/// What a collection of profiles has besides.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EarlyCollection {
+    /// The value of `flags` that marks it.
+    pub flag: u16,
+    /// Fields behind those of a single profile; `profiles` counts the records.
+    pub fields: Vec<HeaderField>,
+    /// Words of a profile's record, before its operation table.
+    pub record: Vec<RecordWord>,
+}
+
+/// What a pattern filter compares with before there were programs (FORMAT.md §4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum EarlyPatterns {
+    /// Always the number of a regular expression.
+    Regexes,
+    /// The place of a string with a type; bit 7 of the filter marks the number of an expression.
+    Strings,
 }
 
 /// A word of a profile's record.

@@ -12,9 +12,9 @@ use serde::Deserialize;
 mod check;
 mod data;
 pub use data::{
-    Applies, Filter, FilterFunction, FilterKind, HeaderField, ImplicitNode, ImplicitRule, Inferred, Layout, MatchKind,
-    Modifier, ModifierArgumentKind, NoOpOperations, Operation, OperationAlias, Paths, Programs, RecordFlags,
-    RecordWord, TerminalDefault, TerminalForm, VersionedName,
+    Applies, EarlyCollection, EarlyLayout, EarlyPatterns, Filter, FilterFunction, FilterKind, HeaderField,
+    ImplicitNode, ImplicitRule, Inferred, Layout, MatchKind, Modifier, ModifierArgumentKind, NoOpOperations, Operation,
+    OperationAlias, Paths, Programs, RecordFlags, RecordWord, TerminalDefault, TerminalForm, VersionedName,
 };
 
 include!(concat!(env!("OUT_DIR"), "/grammar.rs"));
@@ -275,6 +275,19 @@ impl Release {
     /// [`UnknownFormat`] where sbtool has none; its texts can be evaluated all the same.
     pub fn layout(&self) -> Result<&Layout, UnknownFormat> {
         self.data.layout.as_ref().ok_or_else(|| UnknownFormat { release: self.data.release.clone() })
+    }
+
+    /// Container facts of a release whose blobs are read and never written: those of absolute words, up
+    /// to iOS 9. Such a release has no [`Release::layout`].
+    #[must_use]
+    pub fn early_layout(&self) -> Option<&EarlyLayout> {
+        self.data.early_layout.as_ref()
+    }
+
+    /// Whether sbtool can read blobs of this release.
+    #[must_use]
+    pub fn reads_blobs(&self) -> bool {
+        self.data.layout.is_some() || self.data.early_layout.is_some()
     }
 
     /// Whether the release has this action besides `allow` and `deny`.

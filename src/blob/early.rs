@@ -1,0 +1,459 @@
+//! In: bytes of a blob of absolute words: Mac OS X 10.6 and iOS 4 to 9 (FORMAT.md §1.1 to §1.3, §2.1,
+//! §4.5). Out: [`Decoded`], as for later containers. Never: bytes of such a blob; they are not written.
+//!
+//! Links and offsets are 8-byte words from the start of the blob. The regex table lies right behind the
+//! nodes, lengths have four bytes, and a string has a type in front of it in place of a program.
+
+use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
+
+use super::decode::{Decoded, unreached};
+use super::layout::{Header, NODE, Record, words};
+use super::pool::{Pool, unaccounted};
+use super::{BlobError, automaton, slice, word};
+use crate::pattern::order::{Asked, tree_of};
+use crate::pattern::regex::Automaton;
+use crate::pattern::tree::Tree;
+use crate::pattern::{Part, StringKind, StringPattern};
+use crate::policy::collection::{Collection, Profile};
+use crate::policy::graph::{Argument, Graph, Node, NodeId, Terminal, Test};
+use crate::vocabulary::{
+    EarlyLayout, EarlyPatterns, FilterId, FilterKind, HeaderField, ModifierArgumentKind, RecordFlags, RecordWord,
+    Release,
+};
+
+/// Bytes of a word, in which links and offsets count.
+const WORD: usize = 8;
+
+/// Bits of a string's type (FORMAT.md §4.5).
+mod string_type {
+    /// The path itself and what is below it.
+    pub const SUBPATH: u8 = 0x01;
+    /// A beginning.
+    pub const PREFIX: u8 = 0x02;
+    /// `${…}` in the text is a variable.
+    pub const VARIABLES: u8 = 0x04;
+    /// Each variable that is in the text has its bit.
+    pub const NAMES: [(u8, &str); 2] = [(0x08, "HOME"), (0x10, "FRONT_USER_HOME")];
+}
+
+/// Decodes a single profile or a collection.
+///
+/// # Errors
+/// The first field that makes no sense, with its offset.
+pub(super) fn decode(bytes: &[u8], release: &'static Release, layout: &EarlyLayout) -> Result<Decoded, BlobError> {
+    let header = read_header(bytes, release, layout)?;
+    let pool_start = header.tables_behind_nodes.as_ref().map_or(header.nodes.end, |tables| tables.end);
+    let mut decoder = Decoder {
+        bytes,
+        release,
+        header: &header,
+        patterns_are: layout.patterns,
+        pool_start,
+        known_flags: known_flags(release),
+        pool: Pool::default(),
+        patterns: HashMap::new(),
+        regexes: HashMap::new(),
+        variables: Vec::new(),
+    };
+    // All that the table refers to, asked for or not.
+    for number in 0..header.table("regexes").len() {
+        decoder.regex(number)?;
+    }
+    let mut read = Vec::with_capacity(header.nodes.len() / NODE);
+    for index in 0..header.nodes.len() / NODE {
+        read.push(decoder.node(index)?);
+    }
+    let places = in_order(&read).map_err(|index| {
+        let offset = header.nodes.start + NODE * index;
+        BlobError::bad(format!("links of node {index}"), offset, "lead back to it, so that a walk has no end")
+    })?;
+    let (nodes, origins) = placed(read, &places);
+    let nodes: Arc<[Node]> = nodes.into();
+    let mut names = Vec::with_capacity(header.records.len());
+    let mut tables = Vec::with_capacity(header.records.len());
+    for record in &header.records {
+        names.push(if header.is_collection { decoder.c_string(record.name)? } else { Vec::new() });
+        let start = record.offset + record_length(layout, header.is_collection);
+        let mut entries = Vec::with_capacity(record.operations.len());
+        for (operation, entry) in record.operations.iter().enumerate() {
+            let found = decoder.link(|| format!("entry of operation {operation}"), start + 2 * operation, *entry)?;
+            entries.push(places[found.index()]);
+        }
+        tables.push(entries);
+    }
+    let variables: Arc<[Vec<u8>]> = decoder.variables.into();
+    let none: Arc<[Vec<u8>]> = Vec::new().into();
+    let profiles: Vec<Profile> = header
+        .records
+        .iter()
+        .zip(names)
+        .zip(tables)
+        .map(|((record, name), entries)| {
+            let graph = Graph {
+                release,
+                flags: record.flags,
+                entries,
+                nodes: nodes.clone(),
+                variables: variables.clone(),
+                states: none.clone(),
+                profile_flags: none.clone(),
+            };
+            Profile::new(name, graph)
+        })
+        .collect();
+    let objects = decoder.pool.objects();
+    let variable_order = (0..u16::try_from(variables.len()).unwrap_or(u16::MAX)).collect();
+    let graph = profiles[0].graph.clone();
+    let collection = Collection {
+        release,
+        is_collection: header.is_collection,
+        profiles,
+        profile_flags: Vec::new(),
+        variable_order,
+    };
+    let sections = header.sections(bytes.len());
+    let mut leftover = unaccounted(bytes, pool_start, &objects)?;
+    leftover.extend(unreached(&collection, |index| header.nodes.start + NODE * origins[index].index()));
+    Ok(Decoded { collection, graph, header, sections, objects, leftover })
+}
+
+/// Flag bits of terminals that the release's vocabulary has a name for.
+fn known_flags(release: &Release) -> u32 {
+    let modifiers = release.modifiers().iter().filter(|modifier| modifier.argument == ModifierArgumentKind::None);
+    modifiers.fold(Terminal::DENY, |flags, modifier| flags | modifier.mask)
+}
+
+/// Bytes of a profile's record before its operation table.
+fn record_length(layout: &EarlyLayout, is_collection: bool) -> usize {
+    layout.collection.as_ref().filter(|_| is_collection).map_or(0, |collection| 2 * collection.record.len())
+}
+
+fn read_header(bytes: &[u8], release: &Release, layout: &EarlyLayout) -> Result<Header, BlobError> {
+    let mut header = Header {
+        fields: Vec::with_capacity(layout.fields.len() + 1),
+        tables: Vec::new(),
+        tables_behind_nodes: None,
+        is_collection: false,
+        records: Vec::new(),
+        operations: Vec::new(),
+        records_start: 0,
+        length: 0,
+        message_filter_flag: 0,
+        record_flags: RecordFlags::default(),
+        padding: 0..0,
+        nodes: 0..0,
+    };
+    let read = |header: &mut Header, fields: &[HeaderField]| -> Result<(), BlobError> {
+        for field in fields {
+            let value = match field.width {
+                1 => u16::from(slice(bytes, &field.name, field.offset, 1)?[0]),
+                _ => word(bytes, &field.name, field.offset)?,
+            };
+            header.fields.push((field.name.clone(), value));
+            header.length = field.offset + field.width;
+        }
+        Ok(())
+    };
+    read(&mut header, &layout.fields)?;
+    let mut count = 1;
+    let mut record_words: &[RecordWord] = &[];
+    if let Some(collection) = &layout.collection
+        && header.field("flags") & collection.flag != 0
+    {
+        if header.field("flags") != collection.flag {
+            let reason = format!("0x{:04x}: a collection has no other flag", header.field("flags"));
+            return Err(BlobError::bad("flags", 0, reason));
+        }
+        read(&mut header, &collection.fields)?;
+        header.is_collection = true;
+        record_words = &collection.record;
+        count = usize::from(header.field("profiles"));
+        if count == 0 {
+            return Err(BlobError::bad("profiles", header.length - 2, "a collection without profiles"));
+        }
+    }
+    let slots = release.operation_slots();
+    let mut offset = header.length;
+    header.records_start = offset;
+    for _ in 0..count {
+        let mut record = Record { offset, flags: header.field("flags"), ..Record::default() };
+        for entry in record_words {
+            let value = word(bytes, "profile record", offset)?;
+            offset += 2;
+            match entry {
+                RecordWord::Name => record.name = value,
+                RecordWord::Flags => record.flags = value,
+                RecordWord::Base => record.base = value,
+                RecordWord::FlagSet => record.flag_set = value,
+            }
+        }
+        record.operations = words(bytes, "operation table", &mut offset, slots)?;
+        header.records.push(record);
+    }
+    header.operations = header.records.first().map(|record| record.operations.clone()).unwrap_or_default();
+    let start = offset.next_multiple_of(layout.alignment);
+    header.padding = offset..start;
+    let padding = slice(bytes, "padding before the nodes", offset, start - offset)?;
+    if let Some(at) = padding.iter().position(|byte| *byte != 0) {
+        return Err(BlobError::bad("padding before the nodes", offset + at, "is not zero"));
+    }
+    let end = WORD * usize::from(header.field("regex_table"));
+    let place = layout.fields.iter().find(|field| field.name == "regex_table").map_or(0, |field| field.offset);
+    let Some(length) = end.checked_sub(start).filter(|length| length.is_multiple_of(NODE)) else {
+        let reason = format!("{end} is no end of a node array that starts at {start}");
+        return Err(BlobError::bad("regex_table", place, reason));
+    };
+    slice(bytes, "nodes", start, length)?;
+    header.nodes = start..end;
+    let mut behind = end;
+    let table = words(bytes, "regexes table", &mut behind, usize::from(header.field("regexes")))?;
+    header.tables.push(("regexes".to_owned(), table));
+    header.tables_behind_nodes = Some(end..behind);
+    Ok(header)
+}
+
+/// A number for each node, so that every link leads to a higher one; as they lie where they do so
+/// already. Where that cannot be, a node that leads back to itself.
+fn in_order(nodes: &[Node]) -> Result<Vec<NodeId>, usize> {
+    let links = |index: usize| match &nodes[index] {
+        Node::Test { matched, unmatched, .. } => Some([*matched, *unmatched]),
+        Node::Terminal(_) => None,
+    };
+    let mut parents: Vec<Vec<usize>> = vec![Vec::new(); nodes.len()];
+    let mut waits_for = vec![0u8; nodes.len()];
+    let mut ready = BinaryHeap::new();
+    for (index, waits) in waits_for.iter_mut().enumerate() {
+        match links(index) {
+            Some(children) => {
+                *waits = 2;
+                children.iter().for_each(|child| parents[child.index()].push(index));
+            }
+            None => ready.push(index),
+        }
+    }
+    let mut places: Vec<Option<NodeId>> = vec![None; nodes.len()];
+    let mut next = nodes.len();
+    // The last place first: nodes whose links all have their places, the highest of them.
+    while let Some(index) = ready.pop() {
+        next -= 1;
+        places[index] = Some(NodeId(u32::try_from(next).unwrap_or(u32::MAX)));
+        for parent in &parents[index] {
+            waits_for[*parent] -= 1;
+            if waits_for[*parent] == 0 {
+                ready.push(*parent);
+            }
+        }
+    }
+    // A node without a place leads to another one, so as many steps as there are nodes end in a circle.
+    if let Some(mut at) = places.iter().position(Option::is_none) {
+        for _ in 0..nodes.len() {
+            let onward = links(at).and_then(|links| links.into_iter().find(|link| places[link.index()].is_none()));
+            at = onward.map_or(at, NodeId::index);
+        }
+        return Err(at);
+    }
+    Ok(places.into_iter().flatten().collect())
+}
+
+/// The nodes at their places, and where each of them was.
+fn placed(nodes: Vec<Node>, places: &[NodeId]) -> (Vec<Node>, Vec<NodeId>) {
+    let mut moved: Vec<(NodeId, NodeId, Node)> = nodes
+        .into_iter()
+        .zip(places)
+        .zip(0u32..)
+        .map(|((node, place), origin)| {
+            let node = match node {
+                Node::Test { test, matched, unmatched } => {
+                    Node::Test { test, matched: places[matched.index()], unmatched: places[unmatched.index()] }
+                }
+                Node::Terminal(terminal) => Node::Terminal(terminal),
+            };
+            (*place, NodeId(origin), node)
+        })
+        .collect();
+    moved.sort_by_key(|(place, ..)| *place);
+    moved.into_iter().map(|(_, origin, node)| (node, origin)).unzip()
+}
+
+struct Decoder<'a> {
+    bytes: &'a [u8],
+    release: &'static Release,
+    header: &'a Header,
+    patterns_are: EarlyPatterns,
+    /// No object lies before it.
+    pool_start: usize,
+    known_flags: u32,
+    pool: Pool,
+    /// What has been read, by offset: many nodes may have one argument.
+    patterns: HashMap<usize, Arc<Tree>>,
+    regexes: HashMap<usize, Arc<Automaton>>,
+    /// Names of variables in the order in which nodes ask for them; there are two at most.
+    variables: Vec<Vec<u8>>,
+}
+
+impl<'a> Decoder<'a> {
+    /// A link: it must lead to a node.
+    fn link(&self, field: impl FnOnce() -> String, offset: usize, value: u16) -> Result<NodeId, BlobError> {
+        let place = WORD * usize::from(value);
+        let nodes = &self.header.nodes;
+        if !nodes.contains(&place) {
+            let reason = format!("leads to byte {place}; the nodes are from {} to {}", nodes.start, nodes.end);
+            return Err(BlobError::bad(field(), offset, reason));
+        }
+        Ok(NodeId(u32::try_from((place - nodes.start) / NODE).unwrap_or(u32::MAX)))
+    }
+
+    /// The node, with the numbers that nodes have in the blob.
+    fn node(&mut self, index: usize) -> Result<Node, BlobError> {
+        let offset = self.header.nodes.start + NODE * index;
+        let raw = slice(self.bytes, "node", offset, NODE)?;
+        let pair = |at: usize| u16::from_le_bytes([raw[at], raw[at + 1]]);
+        match raw[0] {
+            0 => {
+                let test = self.test(index, offset, raw[1], pair(2))?;
+                let matched = self.link(|| format!("match link of node {index}"), offset + 4, pair(4))?;
+                let unmatched = self.link(|| format!("unmatch link of node {index}"), offset + 6, pair(6))?;
+                Ok(Node::Test { test, matched, unmatched })
+            }
+            // FORMAT.md §2.2, first form: a zero, 16 flag bits, zeros.
+            1 => {
+                let flags = u32::from(pair(2));
+                let field = || format!("flags of node {index}");
+                if raw[1] != 0 || raw[4..] != [0; 4] {
+                    return Err(BlobError::bad(field(), offset, "bytes that must be zero are not"));
+                }
+                let unknown = flags & !self.known_flags;
+                if unknown != 0 {
+                    let reason = format!("0x{unknown:04x} has no known meaning in {}", self.release.name());
+                    return Err(BlobError::bad(field(), offset + 2, reason));
+                }
+                Ok(Node::Terminal(Terminal { flags, modifiers: Vec::new() }))
+            }
+            other => {
+                Err(BlobError::bad(format!("type of node {index}"), offset, format!("is {other}, must be 0 or 1")))
+            }
+        }
+    }
+
+    fn test(&mut self, index: usize, offset: usize, raw_filter: u8, value: u16) -> Result<Test, BlobError> {
+        let id = FilterId(raw_filter & 0x7f);
+        let field = || format!("filter of node {index}");
+        let filter = self.release.filter(id).ok_or_else(|| {
+            let reason = format!("0x{raw_filter:02x} is no filter of {}", self.release.name());
+            BlobError::bad(field(), offset + 1, reason)
+        })?;
+        let argument = match (filter.kind, raw_filter & 0x80 != 0, self.patterns_are) {
+            (FilterKind::Pattern | FilterKind::Path, false, EarlyPatterns::Strings) => {
+                Argument::Pattern(self.string(value)?)
+            }
+            (FilterKind::Pattern | FilterKind::Path, true, EarlyPatterns::Strings)
+            | (FilterKind::Pattern | FilterKind::Path, false, EarlyPatterns::Regexes) => {
+                let count = self.header.table("regexes").len();
+                if usize::from(value) >= count {
+                    let field = format!("regex number of node {index}");
+                    return Err(BlobError::bad(field, offset + 2, format!("{value} of {count}")));
+                }
+                Argument::Regex(self.regex(usize::from(value))?)
+            }
+            (FilterKind::String, false, _) => Argument::Text(self.c_string(value)?),
+            (FilterKind::Network, false, _) => {
+                let start = self.place("address", value)?;
+                Argument::Address(self.pool.address(self.bytes, start)?)
+            }
+            (FilterKind::Boolean | FilterKind::Bitfield | FilterKind::Enum | FilterKind::Integer, false, _) => {
+                Argument::Number(value)
+            }
+            (FilterKind::Mask | FilterKind::StateFlag | FilterKind::ProfileFlag, ..) | (_, true, _) => {
+                let reason = format!("0x{raw_filter:02x}: filter '{}' has no such form here", filter.name);
+                return Err(BlobError::bad(field(), offset + 1, reason));
+            }
+        };
+        Ok(Test { filter: id, argument })
+    }
+
+    /// Where an object starts, and that it lies behind the tables.
+    fn place(&self, kind: &'static str, offset: u16) -> Result<usize, BlobError> {
+        let start = WORD * usize::from(offset);
+        if start < self.pool_start {
+            let reason = format!("lies before the end of the tables at {}", self.pool_start);
+            return Err(BlobError::bad(kind, start, reason));
+        }
+        Ok(start)
+    }
+
+    /// An object with its length in front, which does not count `more` bytes behind it: the offset and
+    /// the bytes behind the length.
+    fn counted(&mut self, kind: &'static str, offset: u16, more: usize) -> Result<(usize, &'a [u8]), BlobError> {
+        let start = self.place(kind, offset)?;
+        let raw = slice(self.bytes, kind, start, 4)?;
+        let length = u32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]);
+        let length = usize::try_from(length).unwrap_or(usize::MAX).saturating_add(more);
+        let object = slice(self.bytes, kind, start + 4, length)?;
+        self.pool.account(start, 4 + length, kind)?;
+        Ok((start + 4, object))
+    }
+
+    fn c_string(&mut self, offset: u16) -> Result<Vec<u8>, BlobError> {
+        let (start, object) = self.counted("string", offset, 0)?;
+        self.pool.copy(start, object.len())?;
+        match object.split_last() {
+            Some((0, text)) => Ok(text.to_vec()),
+            _ => Err(BlobError::bad("string", start, "does not end in a NUL")),
+        }
+    }
+
+    /// The expression with this number in the table.
+    fn regex(&mut self, number: usize) -> Result<Arc<Automaton>, BlobError> {
+        let offset = self.header.table("regexes")[number];
+        let (start, object) = self.counted("regex", offset, 0)?;
+        if let Some(known) = self.regexes.get(&start) {
+            return Ok(known.clone());
+        }
+        let automaton = Arc::new(automaton::read(object, start)?);
+        self.regexes.insert(start, automaton.clone());
+        Ok(automaton)
+    }
+
+    /// A string with its type (FORMAT.md §4.5) as the tree that a program of it would have.
+    fn string(&mut self, offset: u16) -> Result<Arc<Tree>, BlobError> {
+        let (start, object) = self.counted("pattern", offset, 1)?;
+        if let Some(known) = self.patterns.get(&start) {
+            return Ok(known.clone());
+        }
+        let bad = |reason: String| BlobError::bad("pattern", start, reason);
+        let Some((form, text)) = object.split_first() else { return Err(bad("has no type".to_owned())) };
+        let kind = match form & (string_type::SUBPATH | string_type::PREFIX) {
+            0 => StringKind::Literal,
+            string_type::SUBPATH => StringKind::Subpath,
+            string_type::PREFIX => StringKind::Prefix,
+            _ => return Err(bad("is both a subpath and a prefix".to_owned())),
+        };
+        let has_variables = form & string_type::VARIABLES != 0;
+        let pattern = StringPattern::new(kind, text, has_variables).map_err(|error| bad(error.to_string()))?;
+        let mut expected = form & (string_type::SUBPATH | string_type::PREFIX | string_type::VARIABLES);
+        for part in &pattern.parts {
+            let Part::Variable(name) = part else { continue };
+            let known = string_type::NAMES.iter().find(|(_, known)| known == name);
+            let Some((bit, _)) = known else { return Err(bad(format!("names the unknown variable '{name}'"))) };
+            expected |= bit;
+        }
+        if *form != expected {
+            return Err(bad(format!("has type 0x{form:02x}, but its text is of type 0x{expected:02x}")));
+        }
+        let variables = &mut self.variables;
+        let number = |name: &str| {
+            let known = variables.iter().position(|known| known == name.as_bytes());
+            let number = known.unwrap_or_else(|| {
+                variables.push(name.as_bytes().to_vec());
+                variables.len() - 1
+            });
+            u16::try_from(number).unwrap_or(u16::MAX)
+        };
+        let tree = tree_of(&[Asked::String(&pattern)], number, self.release.programs().saved)
+            .map_err(|_| bad("has too many parts".to_owned()))?;
+        let tree = Arc::new(tree);
+        self.patterns.insert(start, tree.clone());
+        Ok(tree)
+    }
+}
