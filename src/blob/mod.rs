@@ -8,6 +8,7 @@
 //! - `encode`: graph to bytes, in Apple's order
 //! - `program`: pattern programs, a tree as bytes
 //! - `automaton`: regex code, an automaton as bytes
+//! - `extent`: where a blob ends that lies in other bytes
 //! - `compare`: where two blobs differ
 //! - `legacy`: the decode fields of an older tool, kept for its recorded numbers
 
@@ -15,6 +16,7 @@ mod automaton;
 mod compare;
 mod decode;
 mod encode;
+mod extent;
 mod layout;
 pub mod legacy;
 pub mod program;
@@ -27,6 +29,7 @@ pub mod regex_object {
 pub use compare::{Comparison, Difference, compare};
 pub use decode::{Decoded, Leftover, PoolObject, decode};
 pub use encode::{EncodeError, encode, encode_collection};
+pub use extent::{extent, is_plausible};
 pub use layout::{Header, Section};
 
 use crate::vocabulary::UnknownFormat;
