@@ -13,7 +13,7 @@ mod completions;
 mod decode;
 mod extract;
 mod fmt;
-//mod graph;
+mod graph;
 mod input;
 mod output;
 mod probe;
@@ -71,7 +71,7 @@ enum Verb {
     Reencode(reencode::Options),
     Extract(extract::Options),
     Why(why::Options),
-    //Graph(graph::Options),
+    Graph(graph::Options),
     Probe(probe::Options),
     Vocabulary(vocabulary::Options),
     Releases(releases::Options),
@@ -116,7 +116,7 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Status {
         Verb::Reencode(options) => reencode::run(&options, &console),
         Verb::Extract(options) => extract::run(&options, &console),
         Verb::Why(options) => why::run(&options, &console),
-        //Verb::Graph(options) => graph::run(&options, &console),
+        Verb::Graph(options) => graph::run(&options, &console),
         Verb::Probe(options) => probe::run(&options, &console),
         Verb::Vocabulary(options) => vocabulary::run(&options, &console),
         Verb::Releases(options) => releases::run(&options, &console),
