@@ -1,6 +1,5 @@
 //! In: boxes with sizes and the edges between them. Out: where each box stands and each edge runs, in
-//! layers from top to bottom: the layer of a box is the longest way to it, an edge over several layers goes
-//! through a bend in each, bends and boxes are put beside one another so that few edges cross, and then as
+//! layers from top to bottom: an edge over several layers goes through a bend in each, bends and boxes are put beside one another so that few edges cross, and then as
 //! straight below one another as their widths allow. Never: a walk that does not end; edges lead to later
 //! boxes only.
 
@@ -45,13 +44,12 @@ const ROUNDS: usize = 12;
 const STRAIGHT: f64 = 4.0;
 
 /// How many bends the edges need.
-pub(super) fn bends(count: usize, edges: &[Edge]) -> usize {
-    let layers = layers(count, edges);
+pub(super) fn bends(layers: &[usize], edges: &[Edge]) -> usize {
     edges.iter().map(|edge| layers[edge.to] - layers[edge.from] - 1).sum()
 }
 
 /// The longest way to each box: boxes are given in an order in which edges lead on.
-fn layers(count: usize, edges: &[Edge]) -> Vec<usize> {
+pub(super) fn longest_ways(count: usize, edges: &[Edge]) -> Vec<usize> {
     let mut layers = vec![0; count];
     let mut sorted: Vec<&Edge> = edges.iter().collect();
     sorted.sort_by_key(|edge| edge.from);
@@ -68,22 +66,47 @@ struct Items {
     /// Neighbours above and below, with the weight of the edge.
     above: Vec<Vec<(usize, f64)>>,
     below: Vec<Vec<(usize, f64)>>,
+    /// The two ends of an edge with bends: they stand below one another rather than follow the bends, or
+    /// each bend would move the rest of the picture to the side.
+    aligned: Vec<Vec<(usize, f64)>>,
     x: Vec<f64>,
 }
 
-/// Places boxes.
-pub(super) fn place(boxes: &[Size], edges: &[Edge]) -> Placed {
-    let layer_of = layers(boxes.len(), edges);
+/// The boxes from the first one on, along the edges of each in the order in which they are given: who comes
+/// first starts at the left.
+fn from_left(count: usize, edges: &[Edge]) -> Vec<usize> {
+    let mut ways: Vec<Vec<usize>> = vec![Vec::new(); count];
+    for edge in edges.iter().rev() {
+        ways[edge.from].push(edge.to);
+    }
+    let mut seen = vec![false; count];
+    let mut order = Vec::with_capacity(count);
+    let mut work: Vec<usize> = (0..count).rev().collect();
+    while let Some(item) = work.pop() {
+        if !std::mem::replace(&mut seen[item], true) {
+            order.push(item);
+            work.extend(&ways[item]);
+        }
+    }
+    order
+}
+
+/// Places boxes, whose layers are given; every edge leads to a later layer.
+pub(super) fn place(boxes: &[Size], edges: &[Edge], layer_of: &[usize]) -> Placed {
     let depth = layer_of.iter().max().map_or(0, |last| last + 1);
     let mut items = Items {
         sizes: boxes.to_vec(),
         layers: vec![Vec::new(); depth],
         above: vec![Vec::new(); boxes.len()],
         below: vec![Vec::new(); boxes.len()],
+        aligned: vec![Vec::new(); boxes.len()],
         x: Vec::new(),
     };
-    for (index, layer) in layer_of.iter().enumerate() {
-        items.layers[*layer].push(index);
+    // Where each thing stands from the left before the order is improved.
+    let mut ranks = vec![0.0; boxes.len()];
+    for (rank, item) in from_left(boxes.len(), edges).into_iter().enumerate() {
+        ranks[item] = rank as f64;
+        items.layers[layer_of[item]].push(item);
     }
     let mut chains: Vec<Vec<usize>> = Vec::with_capacity(edges.len());
     for edge in edges {
@@ -94,14 +117,25 @@ pub(super) fn place(boxes: &[Size], edges: &[Edge]) -> Placed {
             items.sizes.push(Size { left: BEND, right: BEND, height: 0.0 });
             items.above.push(Vec::new());
             items.below.push(Vec::new());
+            items.aligned.push(Vec::new());
             items.layers[layer].push(bend);
+            // What matters more stays at the left of what it leads past.
+            let rank = ranks[edge.from] + 0.5;
+            ranks.push(if edge.weight > 1.0 { rank } else { rank.max(ranks[edge.to]) });
             let weight = if chain.is_empty() { edge.weight } else { STRAIGHT * edge.weight };
             items.join(last, bend, weight);
             chain.push(bend);
             last = bend;
         }
         items.join(last, edge.to, edge.weight);
+        if !chain.is_empty() {
+            items.aligned[edge.from].push((edge.to, STRAIGHT * edge.weight));
+            items.aligned[edge.to].push((edge.from, STRAIGHT * edge.weight));
+        }
         chains.push(chain);
+    }
+    for layer in &mut items.layers {
+        layer.sort_by(|a, b| ranks[*a].total_cmp(&ranks[*b]));
     }
     items.order();
     items.straighten();
@@ -118,7 +152,7 @@ pub(super) fn place(boxes: &[Size], edges: &[Edge]) -> Placed {
     };
     let left = least(|size, x| x - size.left, f64::min, f64::INFINITY);
     let right = least(|size, x| x + size.right, f64::max, f64::NEG_INFINITY);
-    let mut layer_of = layer_of;
+    let mut layer_of = layer_of.to_vec();
     layer_of.resize(items.sizes.len(), 0);
     for (layer, members) in items.layers.iter().enumerate() {
         for member in members {
@@ -197,7 +231,8 @@ impl Items {
                     .iter()
                     .map(|item| {
                         let above = self.above[*item].iter().filter(|_| last || down);
-                        let near = above.chain(self.below[*item].iter().filter(|_| last || !down));
+                        let below = self.below[*item].iter().filter(|_| last || !down);
+                        let near = above.chain(below).chain(&self.aligned[*item]);
                         let add = |(sum, weights): (f64, f64), (other, weight): &(usize, f64)| {
                             (sum + self.x[*other] * weight, weights + weight)
                         };

@@ -169,11 +169,17 @@ fn wrapped(text: &str, width: usize, lines: usize) -> Vec<String> {
     let mut length = 0;
     for word in text.split(' ').filter(|word| !word.is_empty()) {
         let characters: Vec<char> = word.chars().collect();
-        for (index, part) in characters.chunks(width).enumerate() {
-            if out.len() >= lines {
-                break;
-            }
-            if length > 0 && (index > 0 || length + 1 + part.len() > width) {
+        let mut rest = &characters[..];
+        let mut is_first = true;
+        while !rest.is_empty() && out.len() < lines {
+            // What does not fit a line is broken behind a slash, if there is one in its second half.
+            let part = if rest.len() <= width {
+                rest.len()
+            } else {
+                let slash = rest[..width].iter().rposition(|character| *character == '/').map(|at| at + 1);
+                slash.filter(|at| *at > width / 2).unwrap_or(width)
+            };
+            if length > 0 && (!is_first || length + 1 + part > width) {
                 out.push(std::mem::take(&mut line));
                 length = 0;
             }
@@ -181,8 +187,10 @@ fn wrapped(text: &str, width: usize, lines: usize) -> Vec<String> {
                 line.push(' ');
                 length += 1;
             }
-            line.extend(part);
-            length += part.len();
+            line.extend(&rest[..part]);
+            length += part;
+            rest = &rest[part..];
+            is_first = false;
         }
     }
     if !line.is_empty() || out.is_empty() {
@@ -207,6 +215,8 @@ mod tests {
         assert_eq!(wrapped("", 10, 3), [""]);
         assert_eq!(wrapped("one two three", 7, 3), ["one two", "three"]);
         assert_eq!(wrapped("a 0123456789abc d", 5, 9), ["a", "01234", "56789", "abc d"]);
+        assert_eq!(wrapped("/usr/lib/x", 8, 9), ["/usr/", "lib/x"]);
+        assert_eq!(wrapped("/usr/libx/y", 8, 9), ["/usr/", "libx/y"]);
         assert_eq!(wrapped("aa bb cc dd ee", 5, 2), ["aa bb", "cc …"]);
     }
 }

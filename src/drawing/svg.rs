@@ -29,6 +29,8 @@ const PADDING: f64 = 9.0;
 const MARGIN: f64 = 24.0;
 /// Between a test and the terminal beside it.
 const BESIDE: f64 = 36.0;
+/// Widest picture that needs no other layout.
+const SCREEN: f64 = 1500.0;
 /// Letters outside boxes: readable on white and on black.
 const OUTSIDE: &str = "#7a828e";
 
@@ -46,7 +48,7 @@ pub fn svg(drawing: &Drawing<'_>) -> Result<String, DrawingError> {
         tests += picture.boxes.len();
         at_most("tests", tests, MOST_IN_ALL)?;
         y += heading(drawing, entry, y, &mut body, &mut width);
-        let placed = layers::place(&picture.sizes(), &picture.edges);
+        let placed = picture.placed()?;
         picture.draw(&placed, (MARGIN, y), &mut body);
         width = width.max(placed.width + 2.0 * MARGIN);
         y += placed.height + MARGIN;
@@ -91,7 +93,9 @@ fn escaped(text: &str) -> String {
 fn legend(drawing: &Drawing<'_>, out: &mut String) -> (f64, f64) {
     let y = MARGIN;
     let mut x = MARGIN;
-    for (name, color, dash, marker) in [("match", MATCH, "", "m"), ("no match", UNMATCH, " stroke-dasharray=\"5 4\"", "u")] {
+    for (name, color, dash, marker) in
+        [("match", MATCH, "", "m"), ("no match", UNMATCH, " stroke-dasharray=\"5 4\"", "u")]
+    {
         let _ = writeln!(
             out,
             "<path d=\"M{x:.0} {y:.0}h34\" fill=\"none\" stroke=\"{color}\" stroke-width=\"1.8\"{dash} \
@@ -174,18 +178,25 @@ struct Picture<'a> {
     edges: Vec<Edge>,
     /// Whether each edge is taken after a match.
     is_match: Vec<bool>,
+    /// For each box a layer of its own, but for terminals: what a match leads to comes before what a miss
+    /// leads to.
+    one_by_one: Vec<usize>,
 }
 
 impl<'a> Picture<'a> {
     fn new(graph: &'a Graph, entry: NodeId) -> Result<Self, DrawingError> {
-        let order = tests_in_order(graph, entry);
+        let order = tests_in_order(graph, entry, false);
         at_most("tests", order.len(), MOST_TESTS)?;
-        let mut picture = Self { boxes: Vec::new(), edges: Vec::new(), is_match: Vec::new() };
+        let mut picture =
+            Self { boxes: Vec::new(), edges: Vec::new(), is_match: Vec::new(), one_by_one: vec![0; order.len()] };
         let leaf = |id: NodeId| match graph.node(id) {
             Some(Node::Terminal(terminal)) => Some(leaf(graph, id, terminal)),
             _ => None,
         };
         let place: HashMap<NodeId, usize> = order.iter().enumerate().map(|(index, id)| (*id, index)).collect();
+        for (layer, id) in tests_in_order(graph, entry, true).into_iter().enumerate() {
+            picture.one_by_one[place[&id]] = layer;
+        }
         for id in &order {
             let Some(Node::Test { test, matched, .. }) = graph.node(*id) else { continue };
             let title = describe::test(graph, test);
@@ -198,6 +209,7 @@ impl<'a> Picture<'a> {
             let to = match leaf(*unmatched) {
                 Some(leaf) => {
                     picture.boxes.push(Item::Leaf(leaf));
+                    picture.one_by_one.push(picture.one_by_one[index] + 1);
                     Some(picture.boxes.len() - 1)
                 }
                 None => place.get(unmatched).copied(),
@@ -212,14 +224,31 @@ impl<'a> Picture<'a> {
         }
         if order.is_empty() {
             picture.boxes.extend(leaf(entry).map(Item::Leaf));
+            picture.one_by_one.push(0);
         }
-        at_most("bends of edges", layers::bends(picture.boxes.len(), &picture.edges), MOST_BENDS)?;
         Ok(picture)
+    }
+
+    /// Where the boxes stand: in as few layers as there can be, or one below the other where that is wider
+    /// than a screen, since a long page is easier to read than a wide one.
+    fn placed(&self) -> Result<layers::Placed, DrawingError> {
+        let sizes = self.sizes();
+        let few = layers::longest_ways(sizes.len(), &self.edges);
+        let bends = layers::bends(&few, &self.edges);
+        at_most("bends of edges", bends, MOST_BENDS)?;
+        let placed = layers::place(&sizes, &self.edges, &few);
+        if placed.width <= SCREEN || layers::bends(&self.one_by_one, &self.edges) > MOST_BENDS {
+            return Ok(placed);
+        }
+        let long = layers::place(&sizes, &self.edges, &self.one_by_one);
+        Ok(if long.width < placed.width { long } else { placed })
     }
 
     fn sizes(&self) -> Vec<Size> {
         let size = |item: &Item<'_>| match item {
-            Item::Leaf(leaf) => Size { left: leaf.shape.width / 2.0, right: leaf.shape.width / 2.0, height: leaf.shape.height },
+            Item::Leaf(leaf) => {
+                Size { left: leaf.shape.width / 2.0, right: leaf.shape.width / 2.0, height: leaf.shape.height }
+            }
             Item::Test { shape, beside, .. } => {
                 let more = beside.as_ref().map_or(0.0, |leaf| BESIDE + leaf.shape.width);
                 let height = beside.as_ref().map_or(shape.height, |leaf| leaf.shape.height.max(shape.height));
@@ -285,8 +314,9 @@ impl<'a> Picture<'a> {
     }
 }
 
-/// The tests that an entry reaches, each before those that it leads to, those after a miss first.
-fn tests_in_order(graph: &Graph, entry: NodeId) -> Vec<NodeId> {
+/// The tests that an entry reaches, each before those that it leads to; what a match leads to before what a
+/// miss leads to, or the other way round.
+fn tests_in_order(graph: &Graph, entry: NodeId, match_first: bool) -> Vec<NodeId> {
     let mut seen = vec![false; graph.nodes.len()];
     let mut order = Vec::new();
     // A node is left when everything below it is done; no node leads back to itself.
@@ -296,7 +326,9 @@ fn tests_in_order(graph: &Graph, entry: NodeId) -> Vec<NodeId> {
         if is_done {
             order.push(id);
         } else if !std::mem::replace(&mut seen[id.index()], true) {
-            work.extend([(id, true), (*unmatched, false), (*matched, false)]);
+            // Who is done last comes first in the end.
+            let (first, last) = if match_first { (matched, unmatched) } else { (unmatched, matched) };
+            work.extend([(id, true), (*first, false), (*last, false)]);
         }
     }
     order.reverse();
@@ -318,7 +350,14 @@ impl Leaf<'_> {
     }
 }
 
-fn terminal_box(terminal: &Terminal, lines: &[String], id: Option<NodeId>, (x, y): (f64, f64), shape: Shape, out: &mut String) {
+fn terminal_box(
+    terminal: &Terminal,
+    lines: &[String],
+    id: Option<NodeId>,
+    (x, y): (f64, f64),
+    shape: Shape,
+    out: &mut String,
+) {
     let (stroke, fill) = colors(terminal);
     let title = id.map_or_else(String::new, |id| format!("<title>node {}</title>", id.0));
     let _ = writeln!(
