@@ -89,10 +89,7 @@ fn starts<'a>(binary: &'a Binary<'_>) -> Vec<(usize, &'a Range<usize>)> {
 /// Whether a string may be the name of an operation: where one is not, the list has ended.
 fn is_name(text: &[u8]) -> bool {
     let ends = |byte: &u8| matches!(byte, b' ' | b'"' | b'\'' | b'%' | b':');
-    !text.is_empty()
-        && text.len() <= MAX_NAME
-        && text.iter().all(u8::is_ascii_graphic)
-        && !text.iter().any(|byte| ends(byte))
+    !text.is_empty() && text.len() <= MAX_NAME && text.iter().all(u8::is_ascii_graphic) && !text.iter().any(ends)
 }
 
 /// The strings from here on that are names. The compiler merges equal strings, so that a name which other

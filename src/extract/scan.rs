@@ -18,18 +18,13 @@ pub(super) struct Found {
 }
 
 /// How much may be looked at in all, in words of plausible headers; a decoding counts as many.
+#[derive(Default)]
 pub(super) struct Budget {
     spent: u64,
 }
 
 /// About ten seconds. The blobs of a kernelcache take a hundredth of it.
 const MOST_WORK: u64 = 1 << 30;
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self { spent: 0 }
-    }
-}
 
 /// How one release reads the blob at a place.
 struct Reading {
