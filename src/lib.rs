@@ -55,6 +55,8 @@
 
 pub mod blob;
 pub mod cli;
+pub mod drawing;
+pub mod extract;
 pub mod pattern;
 pub mod policy;
 pub mod properties;

@@ -10,6 +10,7 @@
 //! - `encode`: graph to bytes, in Apple's order
 //! - `program`: pattern programs, a tree as bytes
 //! - `automaton`: regex code, an automaton as bytes
+//! - `extent`: where a blob ends that lies in other bytes
 //! - `compare`: where two blobs differ
 //! - `legacy`: the decode fields of an older tool, kept for its recorded numbers
 
@@ -18,6 +19,7 @@ mod compare;
 mod decode;
 mod early;
 mod encode;
+mod extent;
 mod layout;
 pub mod legacy;
 mod pool;
@@ -31,6 +33,7 @@ pub mod regex_object {
 pub use compare::{Comparison, Difference, compare};
 pub use decode::{Decoded, Leftover, PoolObject, decode};
 pub use encode::{EncodeError, encode, encode_collection};
+pub use extent::{extent, is_plausible};
 pub use layout::{Header, Section};
 
 use crate::vocabulary::UnknownFormat;

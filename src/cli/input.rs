@@ -211,14 +211,23 @@ impl SourceOptions {
     /// As [`SourceOptions::load`].
     pub fn load_policy(&self, input: (String, Vec<u8>), console: &Console) -> Result<Policy, Failure> {
         let name = input.0.clone();
-        match self.load(input, console)? {
+        let loaded = self.load(input, console)?;
+        self.policy(&name, loaded)
+    }
+
+    /// What was loaded as something that answers.
+    ///
+    /// # Errors
+    /// A collection of which no profile is named, rules without a graph.
+    pub fn policy(&self, name: &str, loaded: Loaded) -> Result<Policy, Failure> {
+        match loaded {
             Loaded::Blob(_, decoded) if decoded.header.is_collection && self.profile_name.is_none() => {
                 let count = decoded.collection.profiles.len();
                 let reason = format!("is a collection of {count} profiles; say which one with --profile-name NAME");
                 Err(Failure::bad(name, reason))
             }
             Loaded::Blob(_, decoded) => Ok(Policy::of_graph(decoded.graph)),
-            Loaded::Source(evaluated) => Policy::of_rules(evaluated.rules).map_err(|error| build_failure(&name, error)),
+            Loaded::Source(evaluated) => Policy::of_rules(evaluated.rules).map_err(|error| build_failure(name, error)),
         }
     }
 }

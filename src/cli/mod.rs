@@ -11,7 +11,9 @@ mod compare;
 mod compile;
 mod completions;
 mod decode;
+mod extract;
 mod fmt;
+mod graph;
 mod input;
 mod output;
 mod probe;
@@ -67,7 +69,9 @@ enum Verb {
     Decode(decode::Options),
     Compare(compare::Options),
     Reencode(reencode::Options),
+    Extract(extract::Options),
     Why(why::Options),
+    Graph(graph::Options),
     Probe(probe::Options),
     Vocabulary(vocabulary::Options),
     Releases(releases::Options),
@@ -110,7 +114,9 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Status {
         Verb::Decode(options) => decode::run(&options, &console),
         Verb::Compare(options) => compare::run(&options, &console),
         Verb::Reencode(options) => reencode::run(&options, &console),
+        Verb::Extract(options) => extract::run(&options, &console),
         Verb::Why(options) => why::run(&options, &console),
+        Verb::Graph(options) => graph::run(&options, &console),
         Verb::Probe(options) => probe::run(&options, &console),
         Verb::Vocabulary(options) => vocabulary::run(&options, &console),
         Verb::Releases(options) => releases::run(&options, &console),

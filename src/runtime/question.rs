@@ -5,7 +5,7 @@ use super::policy::{Answer, AnswerError, Policy};
 use super::world::{WalkError, World};
 use crate::policy::request::{Request, RequestError, address, subject_filter};
 use crate::policy::rules::Action;
-use crate::vocabulary::OperationId;
+use crate::vocabulary::{OperationId, Release};
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -91,15 +91,12 @@ pub fn probed_operation(name: &str) -> &str {
     }
 }
 
-/// Asks a policy. A path is walked first: each symlink on the way needs file-read-metadata on its
-/// own path, then the operation is checked on the resolved path (RUNTIME.md part 3).
+/// The operation of this name.
 ///
 /// # Errors
-/// [`QuestionError`].
-pub fn ask(policy: &Policy, world: &World, question: &Question<'_>) -> Result<Reply, QuestionError> {
-    let release = policy.release();
-    let name = question.operation;
-    let operation = release.operation(name).ok_or_else(|| {
+/// Where there is none, with what may have been meant.
+pub fn operation(release: &Release, name: &str) -> Result<OperationId, QuestionError> {
+    release.operation(name).ok_or_else(|| {
         let starred = format!("{name}*");
         let alias = release.operation_aliases().iter().find(|alias| alias.name == name);
         let hint = match (release.operation(&starred), alias) {
@@ -108,7 +105,18 @@ pub fn ask(policy: &Policy, world: &World, question: &Question<'_>) -> Result<Re
             _ => format!("; 'sbtool vocabulary operations --release {}' lists them", release.name()),
         };
         QuestionError::UnknownOperation { name: name.to_owned(), hint }
-    })?;
+    })
+}
+
+/// Asks a policy. A path is walked first: each symlink on the way needs file-read-metadata on its
+/// own path, then the operation is checked on the resolved path (RUNTIME.md part 3).
+///
+/// # Errors
+/// [`QuestionError`].
+pub fn ask(policy: &Policy, world: &World, question: &Question<'_>) -> Result<Reply, QuestionError> {
+    let release = policy.release();
+    let name = question.operation;
+    let operation = operation(release, name)?;
     let mut request = Request::new(operation);
     for fact in question.facts {
         request.add_fact(release, fact)?;
