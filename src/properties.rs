@@ -75,11 +75,11 @@ pub fn evaluator(text: &[u8]) {
     }
 }
 
-/// Releases that stand for each form of container (FORMAT.md §1.5, §1.6).
-const CONTAINERS: [&str; 3] = [DEFAULT_RELEASE, "ios-13", "ios-26"];
+/// Releases that stand for each form of container (FORMAT.md §1.1 to §1.6).
+const CONTAINERS: [&str; 5] = [DEFAULT_RELEASE, "ios-13", "ios-26", "ios-9.3", "macos-10.6"];
 
-/// Any bytes decode or give an error, as a blob of any container; what decodes encodes, and encodes
-/// the same when it is decoded again.
+/// Any bytes decode or give an error, as a blob of any container; what decodes encodes, where the
+/// release is not read only, and encodes the same when it is decoded again.
 pub fn blob(bytes: &[u8]) {
     for name in CONTAINERS {
         let release = Release::named(name).unwrap_or_else(|error| panic!("{error}"));
