@@ -8,7 +8,7 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use super::decode::{Decoded, unreached};
-use super::layout::{Header, NODE, Record, words};
+use super::layout::{Header, NODE, words};
 use super::pool::{Pool, unaccounted};
 use super::{BlobError, automaton, slice, word};
 use crate::pattern::order::{Asked, tree_of};
@@ -174,30 +174,8 @@ fn read_header(bytes: &[u8], release: &Release, layout: &EarlyLayout) -> Result<
         }
     }
     let slots = release.operation_slots();
-    let mut offset = header.length;
-    header.records_start = offset;
-    for _ in 0..count {
-        let mut record = Record { offset, flags: header.field("flags"), ..Record::default() };
-        for entry in record_words {
-            let value = word(bytes, "profile record", offset)?;
-            offset += 2;
-            match entry {
-                RecordWord::Name => record.name = value,
-                RecordWord::Flags => record.flags = value,
-                RecordWord::Base => record.base = value,
-                RecordWord::FlagSet => record.flag_set = value,
-            }
-        }
-        record.operations = words(bytes, "operation table", &mut offset, slots)?;
-        header.records.push(record);
-    }
-    header.operations = header.records.first().map(|record| record.operations.clone()).unwrap_or_default();
-    let start = offset.next_multiple_of(layout.alignment);
-    header.padding = offset..start;
-    let padding = slice(bytes, "padding before the nodes", offset, start - offset)?;
-    if let Some(at) = padding.iter().position(|byte| *byte != 0) {
-        return Err(BlobError::bad("padding before the nodes", offset + at, "is not zero"));
-    }
+    let offset = header.length;
+    let start = header.read_records(bytes, (count, record_words), slots, offset, layout.alignment)?;
     let end = WORD * usize::from(header.field("regex_table"));
     let place = layout.fields.iter().find(|field| field.name == "regex_table").map_or(0, |field| field.offset);
     let Some(length) = end.checked_sub(start).filter(|length| length.is_multiple_of(NODE)) else {

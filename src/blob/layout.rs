@@ -121,36 +121,52 @@ impl Header {
             let entries = words(bytes, &format!("{name} table"), &mut offset, usize::from(header.field(name)))?;
             header.tables.push((name.clone(), entries));
         }
-        header.records_start = offset;
         let count = if header.is_collection { usize::from(header.field("profiles")) } else { 1 };
-        for _ in 0..count {
-            let mut record = Record { offset, flags: header.field("flags"), ..Record::default() };
-            if header.is_collection {
-                for entry in &layout.record {
-                    let value = word(bytes, "profile record", offset)?;
-                    offset += 2;
-                    match entry {
-                        RecordWord::Name => record.name = value,
-                        RecordWord::Flags => record.flags = value,
-                        RecordWord::Base => record.base = value,
-                        RecordWord::FlagSet => record.flag_set = value,
-                    }
-                }
-            }
-            record.operations = words(bytes, "operation table", &mut offset, slots)?;
-            header.records.push(record);
-        }
-        header.operations = header.records.first().map(|record| record.operations.clone()).unwrap_or_default();
-        let start = offset.next_multiple_of(layout.alignment);
-        header.padding = offset..start;
-        let padding = slice(bytes, "padding before the nodes", offset, start - offset)?;
-        if let Some(at) = padding.iter().position(|byte| *byte != 0) {
-            return Err(BlobError::bad("padding before the nodes", offset + at, "is not zero"));
-        }
+        let entries = if header.is_collection { layout.record.as_slice() } else { &[] };
+        let start = header.read_records(bytes, (count, entries), slots, offset, layout.alignment)?;
         let length = NODE * usize::from(header.field("nodes"));
         slice(bytes, "nodes", start, length)?;
         header.nodes = start..start + length;
         Ok(header)
+    }
+
+    /// Reads the profiles' records of these words with their operation tables, and the padding behind
+    /// them. Where the nodes start.
+    ///
+    /// # Errors
+    /// Where the blob ends before, or the padding is not zero.
+    pub(super) fn read_records(
+        &mut self,
+        bytes: &[u8],
+        (count, entries): (usize, &[RecordWord]),
+        slots: usize,
+        mut offset: usize,
+        alignment: usize,
+    ) -> Result<usize, BlobError> {
+        self.records_start = offset;
+        for _ in 0..count {
+            let mut record = Record { offset, flags: self.field("flags"), ..Record::default() };
+            for entry in entries {
+                let value = word(bytes, "profile record", offset)?;
+                offset += 2;
+                match entry {
+                    RecordWord::Name => record.name = value,
+                    RecordWord::Flags => record.flags = value,
+                    RecordWord::Base => record.base = value,
+                    RecordWord::FlagSet => record.flag_set = value,
+                }
+            }
+            record.operations = words(bytes, "operation table", &mut offset, slots)?;
+            self.records.push(record);
+        }
+        self.operations = self.records.first().map(|record| record.operations.clone()).unwrap_or_default();
+        let start = offset.next_multiple_of(alignment);
+        self.padding = offset..start;
+        let padding = slice(bytes, "padding before the nodes", offset, start - offset)?;
+        if let Some(at) = padding.iter().position(|byte| *byte != 0) {
+            return Err(BlobError::bad("padding before the nodes", offset + at, "is not zero"));
+        }
+        Ok(start)
     }
 
     /// The value of a field; 0 for one that the layout does not have.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::graph::{Argument, Graph, ModifierArgument, Node, NodeId};
+use super::names::Names;
 use crate::pattern::tree::Tree;
 use crate::vocabulary::Release;
 
@@ -151,30 +152,6 @@ fn bases_first(profiles: &mut Vec<Profile>) {
             chain.push(next);
         }
         profiles.extend(chain.into_iter().rev().filter_map(|place| rest[place].take()));
-    }
-}
-
-/// Names of one kind and their numbers.
-#[derive(Default)]
-struct Names {
-    list: Vec<Vec<u8>>,
-    numbers: HashMap<Vec<u8>, u16>,
-}
-
-impl Names {
-    fn number(&mut self, name: &[u8]) -> u16 {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        let number = u16::try_from(self.list.len()).unwrap_or(u16::MAX);
-        self.list.push(name.to_vec());
-        self.numbers.insert(name.to_vec(), number);
-        number
-    }
-
-    /// The number here of what has a number in another list.
-    fn renumber(&mut self, names: &[Vec<u8>], number: u16) -> u16 {
-        self.number(names.get(usize::from(number)).map_or(&[][..], Vec::as_slice))
     }
 }
 

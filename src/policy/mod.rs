@@ -9,6 +9,7 @@ pub mod collection;
 pub mod describe;
 pub mod gate;
 pub mod graph;
+mod names;
 pub mod passes;
 pub mod reference;
 pub mod request;

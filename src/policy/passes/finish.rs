@@ -8,6 +8,7 @@ use crate::pattern::regex::Automaton;
 use crate::policy::graph::{self, Graph, Node, NodeId, Terminal};
 use crate::policy::rules::{self, Rules};
 
+use super::super::names::Names;
 use super::BuildError;
 use super::arena::{Arena, BuildNode, Carried, Id, TestId};
 
@@ -26,9 +27,9 @@ pub(super) fn graph(arena: &Arena, roots: &[Id], rules: &Rules) -> Result<Graph,
     }
     let mut finisher = Finisher {
         arena,
-        variables: Names::new("variables"),
-        states: Names::new("state flags"),
-        profile_flags: Names::new("profile flags"),
+        variables: Names::default(),
+        states: Names::default(),
+        profile_flags: Names::default(),
         known: HashMap::new(),
     };
     let mut nodes = Vec::with_capacity(count as usize);
@@ -73,34 +74,11 @@ pub(super) fn graph(arena: &Arena, roots: &[Id], rules: &Rules) -> Result<Graph,
     })
 }
 
-/// Names and the numbers given to them.
-struct Names {
-    what: &'static str,
-    list: Vec<Vec<u8>>,
-    numbers: HashMap<Vec<u8>, u16>,
-}
-
-impl Names {
-    fn new(what: &'static str) -> Self {
-        Self { what, list: Vec::new(), numbers: HashMap::new() }
+fn check_names(names: &Names, what: &'static str) -> Result<(), BuildError> {
+    if names.list.len() > MAX_NAMES {
+        return Err(BuildError::TooManyNames { what, limit: MAX_NAMES });
     }
-
-    fn number(&mut self, name: &[u8]) -> u16 {
-        if let Some(number) = self.numbers.get(name) {
-            return *number;
-        }
-        let number = u16::try_from(self.list.len()).unwrap_or(u16::MAX);
-        self.list.push(name.to_vec());
-        self.numbers.insert(name.to_vec(), number);
-        number
-    }
-
-    fn check(&self) -> Result<(), BuildError> {
-        if self.list.len() > MAX_NAMES {
-            return Err(BuildError::TooManyNames { what: self.what, limit: MAX_NAMES });
-        }
-        Ok(())
-    }
+    Ok(())
 }
 
 struct Finisher<'a> {
@@ -154,7 +132,7 @@ impl Finisher<'_> {
             }
             rules::Argument::StateFlag(name) => {
                 let number = self.states.number(name);
-                self.states.check()?;
+                check_names(&self.states, "state flags")?;
                 graph::Argument::StateFlag(number)
             }
             rules::Argument::Regexes(list) if first.lowered.is_empty() => {
@@ -177,7 +155,7 @@ impl Finisher<'_> {
                 let saved = self.arena.release.programs().saved;
                 let tree = tree_of(&asked, |name| variables.number(name.as_bytes()), saved)
                     .map_err(|TooNested| BuildError::NestedStrings { limit: MAX_NESTED })?;
-                self.variables.check()?;
+                check_names(&self.variables, "variables")?;
                 graph::Argument::Pattern(tree.into())
             }
         };
