@@ -182,6 +182,21 @@ fn a_profile_that_extends_another() {
     }
 }
 
+/// The name of the first profile is the first object of the pool, at offset 0, which is also what
+/// stands for no base: the flag bit tells the two apart.
+#[test]
+fn the_first_profile_may_be_a_base() {
+    let release = release("ios-26");
+    let base = Profile::new("a", graph(release, "(version 3)(deny default)"));
+    let child =
+        Profile { base: Some(b"a".to_vec()), ..Profile::new("b", graph(release, "(version 3)(allow default)")) };
+    let bytes = encode_collection(&Collection::of(vec![base, child]).unwrap()).unwrap();
+    let decoded = decode(&bytes, release).unwrap();
+    let bases: Vec<_> = decoded.collection.profiles.iter().map(|profile| profile.base.as_deref()).collect();
+    assert_eq!(bases, [None, Some(&b"a"[..])]);
+    assert_eq!(encode_collection(&decoded.collection).unwrap(), bytes);
+}
+
 /// FORMAT.md §2.2: a terminal of iOS 13 has a signal and a message, nothing else.
 #[test]
 fn terminals_of_ios_13_refuse_what_they_cannot_say() {
@@ -231,8 +246,8 @@ fn damaged_records_are_errors() {
         bytes[offset] = value;
         decode(&bytes, release).map(|_| ()).unwrap_err()
     };
-    // Flags say that there is a base, and none is named; a name that is none; no profiles.
-    assert!(matches!(error(start + 2, 4), BlobError::Bad { field, .. } if field == "base of a profile"));
+    // A base that the flags do not know; a name that is none; no profiles.
+    assert!(matches!(error(start + 4, 4), BlobError::Bad { field, .. } if field == "base of a profile"));
     assert!(error(start, 0xff).to_string().starts_with("string"), "{}", error(start, 0xff));
     assert!(error(10, 0).to_string().contains("a collection without profiles"));
     assert!(

@@ -182,14 +182,16 @@ impl<'a> Decoder<'a> {
             return Ok(Profile::new(Vec::new(), graph));
         }
         let name = self.c_string(record.name)?;
-        // Each of these two has a flag bit that says that it is there.
+        // Each of these two has a flag bit that says that it is there. The offset 0 does not say that
+        // it is not: the first profile's name may stand there.
         let mut optional = |value: u16, bit: u16, what: &str| {
-            if (value != 0) != (graph.flags & bit != 0) && bit != 0 {
-                let reason = format!("flags 0x{:04x} and the offset {value} do not agree", graph.flags);
+            let is_there = graph.flags & bit != 0;
+            if value != 0 && !is_there {
+                let reason = format!("flags 0x{:04x} say that there is none, and the offset is {value}", graph.flags);
                 return Err(BlobError::bad(what, record.offset, reason));
             }
             graph.flags &= !bit;
-            Ok((value != 0).then_some(value))
+            Ok(is_there.then_some(value))
         };
         let bits = self.header.record_flags;
         let base = optional(record.base, bits.based, "base of a profile")?;
