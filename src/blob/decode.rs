@@ -100,18 +100,18 @@ pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobEr
         };
         profiles.push(decoder.profile(record, graph, profile_flags.len())?);
     }
+    let mut variable_order: Vec<u16> = (0..u16::try_from(variables.len()).unwrap_or(u16::MAX)).collect();
+    variable_order.sort_by_key(|number| header.table("variables").get(usize::from(*number)).copied());
+    let mut collection =
+        Collection { release, is_collection: header.is_collection, profiles, profile_flags, variable_order };
     // Bits that follow from the graph are worked out again when it is encoded.
-    let filters_messages = filters_messages(&profiles);
-    for (profile, filters) in profiles.iter_mut().zip(filters_messages) {
+    let filtering = collection.filters_messages();
+    for (profile, filters) in collection.profiles.iter_mut().zip(filtering) {
         if filters {
             profile.graph.flags &= !header.message_filter_flag;
         }
     }
-    let mut variable_order: Vec<u16> = (0..u16::try_from(variables.len()).unwrap_or(u16::MAX)).collect();
-    variable_order.sort_by_key(|number| header.table("variables").get(usize::from(*number)).copied());
-    let graph = profiles[0].graph.clone();
-    let collection =
-        Collection { release, is_collection: header.is_collection, profiles, profile_flags, variable_order };
+    let graph = collection.profiles[0].graph.clone();
     let objects = decoder.pool.objects();
     let sections = header.sections(bytes.len());
     let mut leftover = unaccounted(bytes, header.nodes.end, &objects)?;
@@ -119,27 +119,9 @@ pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobEr
     Ok(Decoded { collection, graph, header, sections, objects, leftover })
 }
 
-/// Whether each profile reaches a terminal with a message filter.
-fn filters_messages(profiles: &[Profile]) -> Vec<bool> {
-    let any = profiles.first().is_some_and(|profile| profile.graph.nodes.iter().any(is_message_filter));
-    profiles
-        .iter()
-        .map(|profile| {
-            let graph = &profile.graph;
-            any && graph.reachable().iter().any(|id| graph.node(*id).is_some_and(is_message_filter))
-        })
-        .collect()
-}
-
-pub(super) fn is_message_filter(node: &Node) -> bool {
-    matches!(node, Node::Terminal(terminal) if terminal.message_filters().next().is_some())
-}
-
 /// Nodes that no operation of any profile leads to; `place` is where a node lies.
 pub(super) fn unreached(collection: &Collection, place: impl Fn(usize) -> usize) -> Vec<Leftover> {
-    let Some(first) = collection.profiles.first() else { return Vec::new() };
-    let entries = collection.profiles.iter().flat_map(|profile| profile.graph.entries.iter().copied());
-    let all = Graph { entries: entries.collect(), ..first.graph.clone() };
+    let Some(all) = collection.whole() else { return Vec::new() };
     let mut reached = vec![false; all.nodes.len()];
     for id in all.reachable() {
         reached[id.index()] = true;

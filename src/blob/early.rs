@@ -8,9 +8,9 @@ use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
 use super::decode::{Decoded, unreached};
-use super::layout::{Header, NODE, words};
+use super::layout::{Header, NODE, field_values, words};
 use super::pool::{Pool, unaccounted};
-use super::{BlobError, automaton, slice, word};
+use super::{BlobError, automaton, slice};
 use crate::pattern::order::{Asked, tree_of};
 use crate::pattern::regex::Automaton;
 use crate::pattern::tree::Tree;
@@ -145,14 +145,8 @@ fn read_header(bytes: &[u8], release: &Release, layout: &EarlyLayout) -> Result<
         nodes: 0..0,
     };
     let read = |header: &mut Header, fields: &[HeaderField]| -> Result<(), BlobError> {
-        for field in fields {
-            let value = match field.width {
-                1 => u16::from(slice(bytes, &field.name, field.offset, 1)?[0]),
-                _ => word(bytes, &field.name, field.offset)?,
-            };
-            header.fields.push((field.name.clone(), value));
-            header.length = field.offset + field.width;
-        }
+        header.fields.extend(field_values(bytes, fields)?);
+        header.length = fields.last().map_or(header.length, |field| field.offset + field.width);
         Ok(())
     };
     read(&mut header, &layout.fields)?;

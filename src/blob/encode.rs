@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::decode::is_message_filter;
 use super::layout::NODE;
 use super::{automaton, program};
 use crate::policy::collection::{Collection, Profile};
@@ -269,8 +268,9 @@ impl<'g> Encoder<'g> {
         let mut tables = Tables::default();
         let nodes = self.nodes(&mut tables)?;
         self.names(&mut tables)?;
-        let records = self.records()?;
-        let mut out = self.header(&tables)?;
+        let filtering = self.collection.filters_messages();
+        let records = self.records(&filtering)?;
+        let mut out = self.header(&tables, &filtering)?;
         for name in &self.layout.tables {
             out.extend(tables.get(name).iter().flat_map(|entry| entry.to_le_bytes()));
         }
@@ -360,31 +360,27 @@ impl<'g> Encoder<'g> {
     }
 
     /// The flags of a profile, with the bits that follow from the rest.
-    fn flags(&self, profile: &Profile) -> u16 {
-        let graph = &profile.graph;
-        let bit = self.layout.message_filter_flag;
-        let any = bit != 0 && graph.nodes.iter().any(is_message_filter);
-        let filters = any && graph.reachable().iter().any(|id| graph.node(*id).is_some_and(is_message_filter));
+    fn flags(&self, profile: &Profile, filters_messages: bool) -> u16 {
         let bits = self.layout.record_flags;
-        graph.flags
-            | if filters { bit } else { 0 }
+        profile.graph.flags
+            | if filters_messages { self.layout.message_filter_flag } else { 0 }
             | if profile.base.is_some() { bits.based } else { 0 }
             | if profile.flag_set.is_some() { bits.flag_set } else { 0 }
     }
 
     /// Records and operation tables of the profiles.
-    fn records(&self) -> Result<Vec<u8>, EncodeError> {
+    fn records(&self, filtering: &[bool]) -> Result<Vec<u8>, EncodeError> {
         let mut out = Vec::new();
         let known = |object: Option<Vec<u8>>| {
             let offset = object.and_then(|object| self.pool.known(&object));
             offset.ok_or_else(|| EncodeError::Damaged("a name is not in the pool".to_owned()))
         };
-        for profile in &self.collection.profiles {
+        for (profile, filters_messages) in self.collection.profiles.iter().zip(filtering) {
             let record = if self.collection.is_collection { self.layout.record.as_slice() } else { &[] };
             for entry in record {
                 let value = match (entry, &profile.base, &profile.flag_set) {
                     (RecordWord::Name, ..) => known(c_string(&profile.name))?,
-                    (RecordWord::Flags, ..) => self.flags(profile),
+                    (RecordWord::Flags, ..) => self.flags(profile, *filters_messages),
                     (RecordWord::Base, Some(base), _) => known(c_string(base))?,
                     (RecordWord::FlagSet, _, Some(set)) => known(Some(bit_set(set)))?,
                     (RecordWord::Base | RecordWord::FlagSet, ..) => 0,
@@ -398,13 +394,13 @@ impl<'g> Encoder<'g> {
         Ok(out)
     }
 
-    fn header(&self, tables: &Tables) -> Result<Vec<u8>, EncodeError> {
+    fn header(&self, tables: &Tables, filtering: &[bool]) -> Result<Vec<u8>, EncodeError> {
         let layout = self.layout;
         let mut out = vec![0u8; layout.header_length];
         for field in &layout.fields {
             let value = match field.name.as_str() {
                 "flags" if self.collection.is_collection => usize::from(layout.collection_flag),
-                "flags" => usize::from(self.flags(&self.collection.profiles[0])),
+                "flags" => usize::from(self.flags(&self.collection.profiles[0], filtering.first() == Some(&true))),
                 "nodes" => self.written.len(),
                 "operations" => self.graph.entries.len(),
                 "profiles" if self.collection.is_collection => self.collection.profiles.len(),

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use super::{BlobError, slice, word};
-use crate::vocabulary::{RecordFlags, RecordWord, Release};
+use crate::vocabulary::{HeaderField, RecordFlags, RecordWord, Release};
 
 /// Bytes of a node.
 pub(super) const NODE: usize = 8;
@@ -74,14 +74,7 @@ impl Header {
         let layout = release.layout()?;
         let slots = release.operation_slots();
         slice(bytes, "header", 0, layout.header_length)?;
-        let mut fields = Vec::with_capacity(layout.fields.len());
-        for field in &layout.fields {
-            let value = match field.width {
-                1 => u16::from(slice(bytes, &field.name, field.offset, 1)?[0]),
-                _ => word(bytes, &field.name, field.offset)?,
-            };
-            fields.push((field.name.clone(), value));
-        }
+        let fields = field_values(bytes, &layout.fields)?;
         let mut header = Self {
             fields,
             tables: Vec::new(),
@@ -208,6 +201,15 @@ impl Header {
         }
         sections
     }
+}
+
+/// The values of header fields with their names.
+pub(super) fn field_values(bytes: &[u8], fields: &[HeaderField]) -> Result<Vec<(String, u16)>, BlobError> {
+    let value = |field: &HeaderField| match field.width {
+        1 => Ok(u16::from(slice(bytes, &field.name, field.offset, 1)?[0])),
+        _ => word(bytes, &field.name, field.offset),
+    };
+    fields.iter().map(|field| Ok((field.name.clone(), value(field)?))).collect()
 }
 
 /// A table of words; moves the offset behind it.

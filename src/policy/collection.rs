@@ -129,6 +129,30 @@ impl Collection {
         })
     }
 
+    /// The graph that starts where any profile's operations start.
+    #[must_use]
+    pub fn whole(&self) -> Option<Graph> {
+        let entries = self.profiles.iter().flat_map(|profile| profile.graph.entries.iter().copied());
+        self.profiles.first().map(|first| Graph { entries: entries.collect(), ..first.graph.clone() })
+    }
+
+    /// Whether each profile reaches a terminal with a message filter. One pass over the nodes, however
+    /// many profiles share them.
+    #[must_use]
+    pub fn filters_messages(&self) -> Vec<bool> {
+        let Some(whole) = self.whole() else { return Vec::new() };
+        let mut leads = vec![false; whole.nodes.len()];
+        let known = |leads: &[bool], id: &NodeId| leads.get(id.index()).copied().unwrap_or(false);
+        for id in whole.children_first() {
+            leads[id.index()] = match &whole.nodes[id.index()] {
+                Node::Test { matched, unmatched, .. } => known(&leads, matched) || known(&leads, unmatched),
+                Node::Terminal(terminal) => terminal.message_filters().next().is_some(),
+            };
+        }
+        let reaches = |profile: &Profile| profile.graph.entries.iter().any(|entry| known(&leads, entry));
+        self.profiles.iter().map(reaches).collect()
+    }
+
     /// The profile of this name.
     #[must_use]
     pub fn profile(&self, name: &[u8]) -> Option<&Profile> {
