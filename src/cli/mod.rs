@@ -11,6 +11,7 @@ mod compare;
 mod compile;
 mod completions;
 mod decode;
+mod decompile;
 mod extract;
 mod fmt;
 mod graph;
@@ -67,6 +68,7 @@ enum Verb {
     Fmt(fmt::Options),
     Compile(compile::Options),
     Decode(decode::Options),
+    Decompile(decompile::Options),
     Compare(compare::Options),
     Reencode(reencode::Options),
     Extract(extract::Options),
@@ -112,6 +114,7 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Status {
         Verb::Fmt(options) => fmt::run(&options, &console),
         Verb::Compile(options) => compile::run(&options, &console),
         Verb::Decode(options) => decode::run(&options, &console),
+        Verb::Decompile(options) => decompile::run(&options, &console),
         Verb::Compare(options) => compare::run(&options, &console),
         Verb::Reencode(options) => reencode::run(&options, &console),
         Verb::Extract(options) => extract::run(&options, &console),

@@ -13,6 +13,7 @@
 pub mod lower;
 pub mod order;
 pub mod regex;
+pub mod spell;
 mod string;
 pub mod tree;
 mod variables;

@@ -6,6 +6,7 @@
 //! [`request`]. Never: text of a profile, offsets of a blob.
 
 pub mod collection;
+pub mod decompile;
 pub mod describe;
 pub mod gate;
 pub mod graph;

@@ -5,8 +5,7 @@ use std::collections::HashMap;
 
 use crate::pattern::tree::Tree;
 use crate::pattern::{StringPattern, lower};
-use crate::policy::graph::Terminal;
-use crate::policy::rules::{Argument, Test};
+use crate::policy::rules::{Action, Argument, Test};
 use crate::vocabulary::{FilterId, FilterKind, ModifierId, OperationId, Release};
 
 use super::{BuildError, Passes};
@@ -185,7 +184,7 @@ pub(super) struct Arena {
 
 impl Arena {
     pub fn new(release: &'static Release, passes: Passes) -> Self {
-        let deny = BuildTerminal::plain(Terminal::DENY | Terminal::REPORT);
+        let deny = BuildTerminal::plain(super::action_flags(release, Action::Deny));
         Self {
             release,
             nodes: vec![BuildNode::Terminal(deny.clone())],

@@ -22,7 +22,7 @@ mod lower;
 mod merge;
 mod sort;
 
-use crate::vocabulary::OperationId;
+use crate::vocabulary::{OperationId, Release};
 
 use super::graph::Graph;
 use super::graph::Terminal;
@@ -128,7 +128,7 @@ pub fn build(rules: &Rules, passes: Passes) -> Result<Graph, BuildError> {
         let entry = &table[operation.index()];
         let mut root = match entry.tail {
             Tail::Parent(parent) => roots.get(parent.index()).copied().flatten().unwrap_or(Id::DENY),
-            Tail::Table(action) => arena.terminal(BuildTerminal::plain(action_flags(action)))?,
+            Tail::Table(action) => arena.terminal(BuildTerminal::plain(action_flags(rules.release, action)))?,
             Tail::Rule(number) => action(&mut arena, rules, &rules.list[number], false)?,
         };
         root = filtered_rules(&mut arena, rules, entry, root, false)?;
@@ -187,10 +187,13 @@ fn filtered_rules(
     Ok(root)
 }
 
-/// The flag bits of an action without modifiers (FORMAT.md §2.2).
-fn action_flags(action: Action) -> u32 {
+/// The flag bits of an action without modifiers (FORMAT.md §2.2). A release that cannot silence a
+/// report has no bit for it (OS X 10.6: a deny is 1).
+pub(super) fn action_flags(release: &Release, action: Action) -> u32 {
+    let reports = release.modifiers().iter().any(|modifier| modifier.mask & Terminal::REPORT != 0);
     match action {
         Action::Allow => 0,
+        Action::Deny if !reports => Terminal::DENY,
         Action::Deny => Terminal::DENY | Terminal::REPORT,
         Action::Delegate => Terminal::DELEGATE,
         Action::Autobox => Terminal::AUTOBOX,
@@ -201,7 +204,7 @@ fn action_flags(action: Action) -> u32 {
 /// something (FORMAT.md §2.2). Messages carry no messages: a rule of a message filter has none of
 /// its own (chosen; nested ones could also take time without bound).
 fn action(arena: &mut Arena, rules: &Rules, rule: &Rule, is_message: bool) -> Result<Id, BuildError> {
-    let mut flags = action_flags(rule.action);
+    let mut flags = action_flags(rules.release, rule.action);
     let mut carried = Vec::new();
     for Modifier { id, argument } in &rule.modifiers {
         if let Some(entry) = rules.release.modifier(*id) {

@@ -1,0 +1,95 @@
+//! In: tests. Out: whether one being true makes another true or false. Never: a relation that is not
+//! sure; where nothing is known, nothing is said.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+
+use super::working::TestId;
+use crate::policy::graph::{Argument, Test};
+use crate::vocabulary::{FilterKind, Release};
+
+/// What a true test says of another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Says {
+    True,
+    False,
+    Nothing,
+}
+
+/// Relations of tests, each worked out once.
+pub(super) struct Relations {
+    release: &'static Release,
+    known: RefCell<HashMap<(TestId, TestId), Says>>,
+}
+
+/// Most pairs of strings that are compared for one pair of tests.
+const MOST_PAIRS: usize = 1 << 14;
+
+impl Relations {
+    pub fn new(release: &'static Release) -> Self {
+        Self { release, known: RefCell::default() }
+    }
+
+    /// What `a` being true says of `b`.
+    pub fn says(&self, tests: &[Test], a: TestId, b: TestId) -> Says {
+        if a == b {
+            return Says::True;
+        }
+        let (Some(one), Some(other)) = (tests.get(a.index()), tests.get(b.index())) else { return Says::Nothing };
+        if one.filter != other.filter {
+            return self.contrary(one, other);
+        }
+        let Some(filter) = self.release.filter(one.filter).filter(|filter| filter.single_valued) else {
+            return Says::Nothing;
+        };
+        if filter.prerequisite.is_some() || self.release.is_prerequisite(filter.id) {
+            return Says::Nothing;
+        }
+        *self.known.borrow_mut().entry((a, b)).or_insert_with(|| arguments(&one.argument, &other.argument))
+    }
+
+    /// Of some filters a request has only one (LANGUAGE.md §5.1).
+    fn contrary(&self, a: &Test, b: &Test) -> Says {
+        let contrary = |test: &Test| {
+            self.release.filter(test.filter).is_some_and(|entry| entry.contrary && entry.kind == FilterKind::Pattern)
+        };
+        if contrary(a) && contrary(b) { Says::False } else { Says::Nothing }
+    }
+}
+
+fn arguments(a: &Argument, b: &Argument) -> Says {
+    let sets = |a: &[u16], b: &[u16]| match a.iter().filter(|number| b.binary_search(number).is_ok()).count() {
+        0 => Says::False,
+        all if all == a.len() => Says::True,
+        _ => Says::Nothing,
+    };
+    match (a, b) {
+        (Argument::Number(a), Argument::Number(b)) => sets(&[*a], &[*b]),
+        (Argument::Number(a), Argument::Numbers(b)) => sets(&[*a], b),
+        (Argument::Numbers(a), Argument::Number(b)) => sets(a, &[*b]),
+        (Argument::Numbers(a), Argument::Numbers(b)) => sets(a, b),
+        (Argument::Mask { numbers: a, .. }, Argument::Mask { numbers: b, .. }) => sets(a, b),
+        (Argument::Text(a), Argument::Text(b)) if a != b => Says::False,
+        (Argument::Pattern(a), Argument::Pattern(b)) => match (a.strings(), b.strings()) {
+            (Some(a), Some(b)) if a.len().saturating_mul(b.len()) <= MOST_PAIRS => strings(&a, &b),
+            _ => Says::Nothing,
+        },
+        _ => Says::Nothing,
+    }
+}
+
+/// Of sets of literals and prefixes (true).
+fn strings(a: &[(Vec<u8>, bool)], b: &[(Vec<u8>, bool)]) -> Says {
+    let covers = |(wide, prefix): &(Vec<u8>, bool), (text, also): &(Vec<u8>, bool)| match (prefix, also) {
+        (true, _) => text.starts_with(wide),
+        (false, also) => !also && text == wide,
+    };
+    let meet = |one: &(Vec<u8>, bool), other: &(Vec<u8>, bool)| covers(one, other) || covers(other, one);
+    if a.iter().all(|one| b.iter().any(|other| covers(other, one))) {
+        Says::True
+    } else if a.iter().all(|one| b.iter().all(|other| !meet(one, other))) {
+        Says::False
+    } else {
+        Says::Nothing
+    }
+}
