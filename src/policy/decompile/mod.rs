@@ -89,7 +89,6 @@ pub fn decompile(profile: &Profile) -> Result<Rules, DecompileError> {
     let graph = &profile.graph;
     let mut working = Working::of(graph);
     let plan = Plan::of(&mut working, profile.base.as_deref());
-    if std::env::var("DBG").is_ok() { for (i,t) in working.tests.iter().enumerate() { eprintln!("test {i} {}", super::describe::test(graph,t)); } }
     // The goal of each operation: where it goes on without a rule of its own.
     let goals: Vec<Goal> = (plan.table.iter().zip(&plan.roots))
         .map(|(entry, _)| match entry.tail {

@@ -102,7 +102,7 @@ pub(super) struct Segments<'w, 'g> {
 
 impl<'w, 'g> Segments<'w, 'g> {
     pub fn new(working: &'w Working<'g>, relations: &'w Relations) -> Self {
-        let steps = 400 * working.steps.len() as u64 + 100_000;
+        let steps = 40_000 * working.steps.len() as u64 + 100_000;
         Self { working, relations, known: HashMap::new(), steps }
     }
 
@@ -133,8 +133,10 @@ impl<'w, 'g> Segments<'w, 'g> {
             return Ok(Segment { rules: Vec::new(), then: Then::Terminal(terminal) });
         }
         let goal = goal.filter(|goal| self.working.terminal_at(*goal).is_none());
-        let tries = [(SMALL, false), (SMALL, true), (usize::MAX, false)];
-        let found = tries.into_iter().find_map(|(limit, shared)| self.area(start, goal, limit, shared));
+        let own = self.area(start, goal, SMALL, false);
+        let limit = own.as_ref().map_or(SMALL, |own| own.region.len() / 3);
+        let shared = if limit > 0 { self.area(start, goal, limit, true) } else { None };
+        let found = shared.or(own).or_else(|| self.area(start, goal, usize::MAX, false));
         let Met { meeting, mut region, past } = found.ok_or(DecompileError::Unreadable)?;
         region.sort_unstable_by_key(|place| std::cmp::Reverse(*place));
         self.rules(&region, meeting, expected, &past)

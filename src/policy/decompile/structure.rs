@@ -45,7 +45,6 @@ pub(super) fn formula(decisions: &Decisions, top: u32) -> Result<Formula, Decomp
                 _ => block.formula.negated(),
             };
         }
-        if std::env::var("DBG").is_ok() && blocks.again == 0 { for (i,b) in blocks.list.iter().enumerate() { if let Some(b)=b { let show=|f:&Formula| {let mut s=format!("{:?}",f.kind); s=s.replace("Asked { test: TestId(","t").replace("), loader: None }",""); s.truncate(160); s}; eprintln!("{i} in{} size {} {:?} {:?} {}", blocks.incoming[i], b.formula.size, b.yes,b.no, show(&b.formula)); } } eprintln!("-----"); }
         from = blocks.copy_lowest(top)?;
     }
 }
@@ -164,12 +163,15 @@ impl Blocks {
         let (one, other) = (self.take(one)?, self.take(other)?);
         let outer = self.take(number)?;
         self.spend(outer.formula.size)?;
-        let (yes, no) = (one.yes, one.no);
-        self.count(yes, -1);
-        self.count(no, -1);
-        let other = if aligned { other.formula } else { other.formula.negated()? };
+        self.count(one.yes, -1);
+        self.count(one.no, -1);
+        // Yes is sought, as in `reduce`.
+        let turned = one.no == Way::Yes || one.yes == Way::No;
+        let (yes, no) = if turned { (one.no, one.yes) } else { (one.yes, one.no) };
+        let one = if turned { one.formula.negated()? } else { one.formula };
+        let other = if turned == aligned { other.formula.negated()? } else { other.formula };
         let formula = Formula::any(
-            Formula::all(outer.formula.clone(), one.formula)?,
+            Formula::all(outer.formula.clone(), one)?,
             Formula::all(outer.formula.negated()?, other)?,
         )?;
         if let Some(place) = self.list.get_mut(number as usize) {
