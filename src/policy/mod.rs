@@ -7,8 +7,10 @@
 
 pub mod collection;
 pub mod describe;
+pub mod equal;
 pub mod gate;
 pub mod graph;
+mod meaning;
 mod names;
 pub mod passes;
 pub mod reference;
