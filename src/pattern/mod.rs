@@ -7,9 +7,11 @@
 //! - [`StringPattern`]: one literal, prefix or subpath
 //! - [`tree`]: many of them as one tree, in the order in which they are tried
 //! - [`order`]: which order Apple's compiler gives a tree
+//! - [`language`]: sets of strings compared, however they are written
 //! - [`lower`]: simple regular expressions as trees
 //! - [`regex`]: the dialect's parser, the automaton, and two matchers
 
+pub mod language;
 pub mod lower;
 pub mod order;
 pub mod regex;

@@ -8,8 +8,10 @@
 pub mod collection;
 pub mod decompile;
 pub mod describe;
+pub mod equal;
 pub mod gate;
 pub mod graph;
+mod meaning;
 mod names;
 pub mod passes;
 pub mod reference;

@@ -1,0 +1,414 @@
+//! In: tests. Out: [`Relations`]: for which values of its filter each is true, as far as that is sure;
+//! whether one test's truth decides another one; whether answers to several can be true together, and
+//! values that show it. Never: graphs.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::pattern::language::{Language, TooLarge, find};
+use crate::pattern::tree::{Alternatives, Branch, Matcher, Tree, contains};
+use crate::policy::graph::{Argument, Test};
+use crate::policy::rules::{Address, PROTOCOLS};
+use crate::vocabulary::{FilterKind, Release};
+
+/// For which values a test is true.
+pub(super) enum Values {
+    /// These numbers, ascending.
+    Numbers(Vec<u16>),
+    Strings(Strings),
+    /// Those that it covers.
+    Address(Address),
+    /// Not known; the test says nothing about others.
+    Opaque,
+}
+
+pub(super) struct Strings {
+    /// True for these, whatever the variables hold.
+    plain: Language,
+    /// True for none but these.
+    possible: Language,
+    /// Alternatives with variables, and what each is possible for: each may be true or not.
+    atoms: Vec<(Atom, Language)>,
+}
+
+/// An alternative with a variable in it.
+#[derive(PartialEq, Eq)]
+enum Atom {
+    /// One thing after the other.
+    Sequence(Vec<Item>),
+    /// A tree in which branches with variables do not exclude one another.
+    Whole(Tree),
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum Item {
+    Byte(u8),
+    Other(Matcher),
+}
+
+impl Atom {
+    /// Whether it is true wherever the other one is.
+    fn covers(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Sequence(a), Self::Sequence(b)) => b.starts_with(a),
+            _ => self == other,
+        }
+    }
+
+    fn tree(&self) -> Tree {
+        match self {
+            Self::Whole(tree) => tree.clone(),
+            Self::Sequence(items) => items.iter().rev().fold(Tree::Accept, |then, item| match item {
+                Item::Byte(byte) => Tree::one(Matcher::Text(vec![*byte]), then),
+                Item::Other(matcher) => Tree::one(matcher.clone(), then),
+            }),
+        }
+    }
+}
+
+/// Most bytes and matchers of all alternatives of one tree; of more the tree is one alternative. Bounds
+/// the depth of trees that are made of them as well.
+const MAX_ITEMS: usize = 20_000;
+const MAX_LENGTH: usize = 600;
+
+/// The alternatives of a tree that have variables; nothing where they cannot be told apart.
+fn atoms(tree: &Tree) -> Option<Vec<Vec<Item>>> {
+    let mut out = Vec::new();
+    let mut items = 0;
+    let mut work = vec![(tree, Vec::new(), false)];
+    while let Some((tree, before, variable)) = work.pop() {
+        items += before.len() + 1;
+        if items > MAX_ITEMS || before.len() > MAX_LENGTH {
+            return None;
+        }
+        match tree {
+            Tree::Accept if variable => out.push(before),
+            Tree::Accept => {}
+            Tree::Alternatives(Alternatives { tried, last, .. }) => {
+                work.extend(tried.iter().chain(last.as_deref()).map(|tree| (tree, before.clone(), variable)));
+            }
+            Tree::Choice(branches) if branches.len() < 2 || exclusive(branches) => {
+                for branch in branches {
+                    let mut items = before.clone();
+                    match &branch.matcher {
+                        Matcher::Text(text) => items.extend(text.iter().map(|byte| Item::Byte(*byte))),
+                        other => items.push(Item::Other(other.clone())),
+                    }
+                    let variable = variable || matches!(branch.matcher, Matcher::Variable(_));
+                    work.push((&branch.then, items, variable));
+                }
+            }
+            // Which branch is taken depends on those before it.
+            Tree::Choice(branches) => {
+                if variable || branches.iter().any(asks_variables) {
+                    return None;
+                }
+            }
+        }
+    }
+    Some(out)
+}
+
+fn asks_variables(branch: &Branch) -> bool {
+    matches!(branch.matcher, Matcher::Variable(_)) || branch.then.has_variables()
+}
+
+/// Whether at most one of the branches can be true.
+fn exclusive(branches: &[Branch]) -> bool {
+    let mut taken = [false; 256];
+    let mut ended = false;
+    branches.iter().all(|branch| match &branch.matcher {
+        Matcher::Text(text) => {
+            text.first().is_some_and(|first| !std::mem::replace(&mut taken[usize::from(*first)], true))
+        }
+        Matcher::Class(ranges) => {
+            (0..=u8::MAX).all(|byte| !contains(ranges, byte) || !std::mem::replace(&mut taken[usize::from(byte)], true))
+        }
+        Matcher::End => !std::mem::replace(&mut ended, true),
+        _ => false,
+    })
+}
+
+fn strings_of(tree: &Tree) -> Result<Strings, TooLarge> {
+    let plain = Language::of_tree(tree)?;
+    if !tree.has_variables() {
+        return Ok(Strings { possible: plain.clone(), plain, atoms: Vec::new() });
+    }
+    let list = match atoms(tree) {
+        Some(list) => list.into_iter().map(Atom::Sequence).collect(),
+        None => vec![Atom::Whole(tree.clone())],
+    };
+    let atoms = list.into_iter().map(|atom| {
+        let possible = Language::possible(&atom.tree())?;
+        Ok((atom, possible))
+    });
+    Ok(Strings { plain, possible: Language::possible(tree)?, atoms: atoms.collect::<Result<_, _>>()? })
+}
+
+/// The values of a test. The order of a request's values, and whether there is any, is no part of it.
+fn values_of(release: &Release, test: &Test) -> Result<Values, TooLarge> {
+    let Some(filter) = release.filter(test.filter) else { return Ok(Values::Opaque) };
+    if release.is_prerequisite(filter.id) {
+        return Ok(Values::Opaque);
+    }
+    Ok(match &test.argument {
+        // What a bit field's number means is chosen (`verdict`).
+        Argument::Number(_) if filter.kind == FilterKind::Bitfield => Values::Opaque,
+        Argument::Number(number) => Values::Numbers(vec![*number]),
+        Argument::Numbers(numbers) | Argument::Mask { numbers, .. } => {
+            let mut numbers = numbers.clone();
+            numbers.sort_unstable();
+            numbers.dedup();
+            Values::Numbers(numbers)
+        }
+        Argument::Text(text) => {
+            let plain = Language::of_text(text);
+            Values::Strings(Strings { possible: plain.clone(), plain, atoms: Vec::new() })
+        }
+        Argument::Pattern(tree) => Values::Strings(strings_of(tree)?),
+        Argument::Regex(automaton) => {
+            let plain = Language::of_automaton(automaton)?;
+            Values::Strings(Strings { possible: plain.clone(), plain, atoms: Vec::new() })
+        }
+        Argument::Address(address) => Values::Address(*address),
+        Argument::StateFlag(_) | Argument::ProfileFlag(_) => Values::Opaque,
+    })
+}
+
+/// A value that a request may have.
+#[derive(Clone, Debug)]
+pub(super) enum Value {
+    Number(u16),
+    Text(Vec<u8>),
+    Address(Address),
+}
+
+/// What holds between tests. Tests are known by number.
+pub(super) struct Relations {
+    release: &'static Release,
+    tests: Vec<Test>,
+    values: Vec<Option<Result<Rc<Values>, TooLarge>>>,
+    apart: HashMap<(u32, u32), bool>,
+    within: HashMap<(u32, u32), bool>,
+    lower: Language,
+}
+
+impl Relations {
+    pub fn new(release: &'static Release) -> Self {
+        Self {
+            release,
+            tests: Vec::new(),
+            values: Vec::new(),
+            apart: HashMap::new(),
+            within: HashMap::new(),
+            lower: Language::without_capitals(),
+        }
+    }
+
+    /// Adds a test; its number.
+    pub fn add(&mut self, test: Test) -> u32 {
+        self.tests.push(test);
+        self.values.push(None);
+        u32::try_from(self.tests.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    pub fn values(&mut self, number: u32) -> Result<Rc<Values>, TooLarge> {
+        let index = number as usize;
+        let (Some(test), Some(place)) = (self.tests.get(index), self.values.get_mut(index)) else {
+            return Ok(Rc::new(Values::Opaque));
+        };
+        place.get_or_insert_with(|| values_of(self.release, test).map(Rc::new)).clone()
+    }
+
+    /// The strings that can be a value of the filter of this test, where they are not all.
+    fn subjects(&self, number: u32) -> Option<&Language> {
+        let test = self.tests.get(number as usize)?;
+        let folds = self.release.folds_paths() && self.release.filter(test.filter)?.folds;
+        folds.then_some(&self.lower)
+    }
+
+    /// Whether it is sure that no value passes both. Both are of one filter.
+    pub fn apart(&mut self, a: u32, b: u32) -> bool {
+        let key = (a.min(b), a.max(b));
+        if let Some(known) = self.apart.get(&key) {
+            return *known;
+        }
+        let apart = self.values(a).and_then(|x| {
+            let y = self.values(b)?;
+            Ok(match (x.as_ref(), y.as_ref()) {
+                (Values::Numbers(x), Values::Numbers(y)) => !x.iter().any(|number| y.binary_search(number).is_ok()),
+                (Values::Strings(x), Values::Strings(y)) => {
+                    let (x, y) = ([&x.possible], [&y.possible]);
+                    let lower = self.subjects(a).map(|lower| [lower]);
+                    let mut all: Vec<&[&Language]> = vec![&x, &y];
+                    all.extend(lower.as_ref().map(|lower| lower.as_slice()));
+                    find(&all, &[])?.is_none()
+                }
+                _ => false,
+            })
+        });
+        let apart = apart.unwrap_or(false);
+        self.apart.insert(key, apart);
+        apart
+    }
+
+    /// Whether it is sure that each value that passes `a` passes `b`. Both are of one filter.
+    pub fn within(&mut self, a: u32, b: u32) -> bool {
+        if let Some(known) = self.within.get(&(a, b)) {
+            return *known;
+        }
+        let within = self.values(a).and_then(|x| {
+            let y = self.values(b)?;
+            Ok(match (x.as_ref(), y.as_ref()) {
+                (Values::Numbers(x), Values::Numbers(y)) => x.iter().all(|number| y.binary_search(number).is_ok()),
+                (Values::Address(x), Values::Address(y)) => y.covers(x),
+                (Values::Strings(x), Values::Strings(y)) => {
+                    let inside = |language: &Language| {
+                        let language = [language];
+                        let lower = self.subjects(a).map(|lower| [lower]);
+                        let mut all: Vec<&[&Language]> = vec![&language];
+                        all.extend(lower.as_ref().map(|lower| lower.as_slice()));
+                        Ok(find(&all, &[&y.plain])?.is_none())
+                    };
+                    let mut within = inside(&x.plain)?;
+                    for (atom, possible) in &x.atoms {
+                        within = within && (y.atoms.iter().any(|(other, _)| other.covers(atom)) || inside(possible)?);
+                    }
+                    within
+                }
+                _ => false,
+            })
+        });
+        let within = within.unwrap_or(false);
+        self.within.insert((a, b), within);
+        within
+    }
+
+    /// Values by which the tests of one filter can have these answers: nothing where there are none.
+    /// `single`: one value for all of them.
+    pub fn together(&mut self, yes: &[u32], no: &[u32], single: bool) -> Result<Option<Vec<Value>>, TooLarge> {
+        if single {
+            return self.one_value(yes, no).map(|value| value.map(|value| value.into_iter().collect()));
+        }
+        let mut out = Vec::new();
+        for one in yes {
+            match self.one_value(&[*one], no)? {
+                None => return Ok(None),
+                Some(value) => out.extend(value),
+            }
+        }
+        Ok(Some(out))
+    }
+
+    /// A value that passes all of `yes` and none of `no`; none inside where any will do.
+    fn one_value(&mut self, yes: &[u32], no: &[u32]) -> Result<Option<Option<Value>>, TooLarge> {
+        let Some(first) = yes.first() else { return Ok(Some(None)) };
+        let folds = self.subjects(*first).is_some();
+        let list = |this: &mut Self, numbers: &[u32]| {
+            numbers.iter().map(|number| this.values(*number)).collect::<Result<Vec<_>, _>>()
+        };
+        let no: Vec<u32> =
+            no.iter().copied().filter(|number| !yes.iter().any(|yes| self.irrelevant(*yes, *number))).collect();
+        let (yes, no) = (list(self, yes)?, list(self, &no)?);
+        let kind = |values: &Values| std::mem::discriminant(values);
+        let Some(wanted) = yes.iter().find(|values| !matches!(values.as_ref(), Values::Opaque)).map(|v| kind(v)) else {
+            return Ok(Some(None));
+        };
+        // Where a filter is asked for a number and for a text nothing is sure.
+        if yes.iter().any(|values| kind(values) != wanted && !matches!(values.as_ref(), Values::Opaque)) {
+            return Ok(Some(None));
+        }
+        let numbers = |list: &[Rc<Values>]| -> Vec<Rc<Values>> {
+            list.iter().filter(|values| matches!(values.as_ref(), Values::Numbers(_))).cloned().collect()
+        };
+        let (yes_numbers, no_numbers) = (numbers(&yes), numbers(&no));
+        if let Some(Values::Numbers(first)) = yes_numbers.first().map(AsRef::as_ref) {
+            let has = |values: &Rc<Values>, number: &u16| matches!(values.as_ref(), Values::Numbers(set) if set.binary_search(number).is_ok());
+            let fits = |number: &&u16| {
+                yes_numbers.iter().all(|set| has(set, number)) && !no_numbers.iter().any(|set| has(set, number))
+            };
+            return Ok(first.iter().find(fits).map(|number| Some(Value::Number(*number))));
+        }
+        let addresses = |list: &[Rc<Values>]| -> Vec<Address> {
+            let address = |values: &Rc<Values>| match values.as_ref() {
+                Values::Address(address) => Some(*address),
+                _ => None,
+            };
+            list.iter().filter_map(address).collect()
+        };
+        let (yes_addresses, no_addresses) = (addresses(&yes), addresses(&no));
+        if !yes_addresses.is_empty() {
+            // Ports that are asked for, and one that is not. Protocols that leave something open as
+            // well: a request may be of one.
+            let mut ports: Vec<u16> = yes_addresses.iter().chain(&no_addresses).map(|address| address.port).collect();
+            let other = (1..=u16::MAX).rev().find(|port| !ports.contains(port));
+            ports.extend(other);
+            let fits = |address: &Address| {
+                yes_addresses.iter().all(|wanted| wanted.covers(address))
+                    && !no_addresses.iter().any(|wanted| wanted.covers(address))
+            };
+            let all = PROTOCOLS.iter().rev().flat_map(|(_, protocol)| {
+                let protocol = *protocol;
+                ports
+                    .iter()
+                    .filter(|port| **port != 0)
+                    .flat_map(move |port| [false, true].map(|localhost| Address { protocol, localhost, port: *port }))
+            });
+            return Ok(all.into_iter().find(fits).map(|address| Some(Value::Address(address))));
+        }
+        fn strings(values: &Rc<Values>) -> Option<&Strings> {
+            match values.as_ref() {
+                Values::Strings(strings) => Some(strings),
+                _ => None,
+            }
+        }
+        let never: Vec<&Strings> = no.iter().filter_map(strings).collect();
+        let blocked = |atom: &Atom| never.iter().any(|strings| strings.atoms.iter().any(|(no, _)| no.covers(atom)));
+        let mut clauses: Vec<Vec<&Language>> = Vec::new();
+        for strings in yes.iter().filter_map(strings) {
+            if strings.atoms.iter().any(|(atom, _)| blocked(atom)) {
+                let free = strings.atoms.iter().filter(|(atom, _)| !blocked(atom)).map(|(_, possible)| possible);
+                clauses.push(std::iter::once(&strings.plain).chain(free).collect());
+            } else {
+                clauses.push(vec![&strings.possible]);
+            }
+        }
+        if folds {
+            clauses.push(vec![&self.lower]);
+        }
+        let all: Vec<&[&Language]> = clauses.iter().map(Vec::as_slice).collect();
+        let none: Vec<&Language> = never.iter().map(|strings| &strings.plain).collect();
+        Ok(find(&all, &none)?.map(|text| Some(Value::Text(text))))
+    }
+
+    /// Whether a no to `no` says nothing where `yes` is true: for large sets of strings that is told
+    /// faster than it is found among many others.
+    fn irrelevant(&mut self, yes: u32, no: u32) -> bool {
+        let atoms = self
+            .values(no)
+            .is_ok_and(|values| matches!(values.as_ref(), Values::Strings(strings) if !strings.atoms.is_empty()));
+        !atoms && self.apart(yes, no)
+    }
+
+    /// What two tests must have in common to be the same question, however they are written; nothing
+    /// where that is not known.
+    pub fn form(&mut self, number: u32) -> Option<Form> {
+        let values = self.values(number).ok()?;
+        match values.as_ref() {
+            Values::Numbers(numbers) => Some(Form::Numbers(numbers.clone())),
+            Values::Strings(strings) if strings.atoms.is_empty() => strings.plain.canonical().ok().map(Form::Strings),
+            _ => None,
+        }
+    }
+
+    pub fn release(&self) -> &'static Release {
+        self.release
+    }
+}
+
+/// Equal for tests that are true for the same values.
+#[derive(PartialEq, Eq, Hash)]
+pub(super) enum Form {
+    Numbers(Vec<u16>),
+    Strings(crate::pattern::language::Canonical),
+}

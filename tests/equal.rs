@@ -1,0 +1,238 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+//! In: random profiles, the same compiled otherwise, and the same with one rule changed. Out: whether
+//! the comparison of graphs calls those the same that are, and finds a difference wherever a request
+//! shows one; whether the requests that it gives as witnesses show what it says. Never: how it finds
+//! out.
+//!
+//! `SBTOOL_COMPARED=100000 cargo test --release --test equal` compares that many profiles.
+
+mod random;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
+use random::aim::{Chance, Material};
+use random::{aim, release, rules, sound_filter, spell};
+use sbtool::blob::{decode, encode};
+use sbtool::pattern::Part;
+use sbtool::policy::equal::{Difference, compare};
+use sbtool::policy::graph::{Graph, ModifierArgument, Terminal};
+use sbtool::policy::passes::{Passes, build};
+use sbtool::policy::rules::{Action, Argument, Filter, Rules};
+use sbtool::policy::verdict::decide;
+use sbtool::vocabulary::OperationId;
+
+fn fail(error: impl std::fmt::Display) -> TestCaseError {
+    TestCaseError::fail(error.to_string())
+}
+
+fn wanted() -> u32 {
+    std::env::var("SBTOOL_COMPARED").ok().and_then(|text| text.parse().ok()).unwrap_or(3_000)
+}
+
+fn run<S: Strategy>(cases: u32, strategy: &S, test: impl Fn(S::Value) -> Result<(), TestCaseError>)
+where
+    S::Value: std::fmt::Debug,
+{
+    let config = ProptestConfig {
+        cases,
+        failure_persistence: Some(Box::new(FileFailurePersistence::Direct("proptest-regressions/equal.txt"))),
+        max_shrink_iters: 2_000,
+        ..ProptestConfig::default()
+    };
+    match TestRunner::new(config).run(strategy, test) {
+        Err(TestError::Fail(reason, value)) => panic!("{reason}\n{value:#?}"),
+        Err(error) => panic!("{error}"),
+        Ok(()) => {}
+    }
+}
+
+fn say(line: &str) {
+    let _ = std::io::Write::write_all(&mut std::io::stderr(), format!("{line}\n").as_bytes());
+}
+
+fn count(counter: &AtomicUsize) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What a terminal says, without numbers of nodes.
+fn said(terminal: &Terminal) -> String {
+    let mut out = format!("{:x}", terminal.flags);
+    for modifier in &terminal.modifiers {
+        match &modifier.argument {
+            ModifierArgument::MessageFilter { operation, .. } => {
+                out.push_str(&format!(" {:?} {operation:?}", modifier.id));
+            }
+            other => out.push_str(&format!(" {:?} {other:?}", modifier.id)),
+        }
+    }
+    out
+}
+
+fn described(a: &Graph, b: &Graph) -> Vec<String> {
+    compare(a, b)
+        .operations
+        .into_iter()
+        .map(|(operation, difference)| format!("{}: {difference:#?}", a.release.operation_name(operation)))
+        .collect()
+}
+
+fn any_rules() -> BoxedStrategy<Rules> {
+    rules(sound_filter(), prop_oneof![3 => Just(true), 1 => Just(false)].boxed())
+}
+
+/// However the passes arrange the tests, merge strings and lower expressions: the same, and decided.
+#[test]
+fn what_the_passes_do_makes_no_difference() {
+    let operations = AtomicUsize::new(0);
+    run(wanted(), &(any_rules(), any::<u64>()), |(rules, spelling)| {
+        let first = build(&rules, Passes::default()).map_err(fail)?;
+        for bits in 0..15u8 {
+            let passes = Passes {
+                thread: bits & 1 != 0,
+                sort: bits & 2 != 0,
+                merge: bits & 4 != 0,
+                lower_regexes: bits & 8 != 0,
+            };
+            let other = build(&rules, passes).map_err(fail)?;
+            let list = described(&first, &other);
+            prop_assert!(list.is_empty(), "{passes:?}\n{}", list.join("\n"));
+            operations.fetch_add(first.entries.len(), Ordering::Relaxed);
+        }
+        if let Ok(bytes) = encode(&first) {
+            let list = described(&first, &decode(&bytes, release()).map_err(fail)?.graph);
+            prop_assert!(list.is_empty(), "read back\n{}", list.join("\n"));
+        }
+        if let Some(text) = spell::text_of(&rules, &mut Chance(spelling)) {
+            let options = sbtool::sbpl::Options::new(release());
+            // Some of these rules no text may say.
+            if let Ok(evaluated) = sbtool::sbpl::evaluate("test", text.as_bytes(), &options)
+                && rules.implicit
+                && let Ok(other) = build(&evaluated.rules, Passes::default())
+            {
+                let list = described(&first, &other);
+                prop_assert!(list.is_empty(), "{text}\n{}", list.join("\n"));
+            }
+        }
+        Ok(())
+    });
+    say(&format!("{} operations compared", operations.load(Ordering::Relaxed)));
+}
+
+/// One rule changed in a small way.
+fn change(rules: &Rules, chance: &mut Chance) -> Rules {
+    let mut changed = rules.clone();
+    let count = changed.list.len();
+    if count == 0 {
+        return changed;
+    }
+    let place = chance.below(count);
+    match chance.below(6) {
+        0 => _ = changed.list.remove(place),
+        1 if count > 1 => changed.list.swap(place, (place + 1) % count),
+        2 => {
+            let action = &mut changed.list[place].action;
+            *action = if *action == Action::Allow { Action::Deny } else { Action::Allow };
+        }
+        3 => _ = changed.list[place].modifiers.pop(),
+        _ => {
+            if let Some(filter) = &mut changed.list[place].filter {
+                change_filter(Arc::make_mut(filter), chance);
+            }
+        }
+    }
+    changed
+}
+
+fn change_filter(filter: &mut Filter, chance: &mut Chance) {
+    match filter {
+        Filter::Not(inner) if chance.one_in(3) => *filter = inner.as_ref().clone(),
+        Filter::Not(inner) => change_filter(Arc::make_mut(inner), chance),
+        Filter::All(list) | Filter::Any(list) => {
+            let place = chance.below(list.len());
+            if list.len() > 1 && chance.one_in(3) && !loads(&list[place]) {
+                list.remove(place);
+            } else {
+                change_filter(Arc::make_mut(&mut list[place]), chance);
+            }
+        }
+        Filter::Test(test) => match &mut test.argument {
+            Argument::Number(number) => *number ^= 1,
+            Argument::Numbers(numbers) if numbers.len() > 1 => _ = numbers.pop(),
+            Argument::Text(text) if release().filter_name(test.filter) != "%entitlement-load" => text.push(b'c'),
+            Argument::Address(address) => address.localhost ^= true,
+            Argument::Pattern(pattern) => match pattern.parts.last_mut() {
+                Some(Part::Text(text)) if chance.one_in(2) => text.push(b'b'),
+                Some(Part::Text(text)) => _ = text.pop(),
+                _ => pattern.parts.push(Part::Text(b"/".to_vec())),
+            },
+            _ => {}
+        },
+    }
+}
+
+/// A loader, or something with one in it, cannot go without what refers to it.
+fn loads(filter: &Filter) -> bool {
+    match filter {
+        Filter::Test(test) => release().filter_name(test.filter) == "%entitlement-load",
+        Filter::Not(inner) => loads(inner),
+        Filter::All(list) | Filter::Any(list) => list.iter().any(|item| loads(item)),
+    }
+}
+
+/// Where a request shows a difference, one is reported; where one is reported with a request, that
+/// request shows it.
+#[test]
+fn a_change_that_a_request_shows_is_found() {
+    let [shown, reported, with_request, undecided, silent] = [const { AtomicUsize::new(0) }; 5];
+    let strategy = (any_rules(), any::<u64>(), vec(any::<u64>(), 60));
+    run(wanted(), &strategy, |(rules, seed, seeds)| {
+        let changed = change(&rules, &mut Chance(seed));
+        let Ok(b) = build(&changed, Passes::default()) else { return Ok(()) };
+        let a = build(&rules, Passes::default()).map_err(fail)?;
+        let found: BTreeMap<OperationId, Difference> = compare(&a, &b).operations.into_iter().collect();
+        for (operation, difference) in &found {
+            let Difference::Different(witness) = difference else {
+                count(&undecided);
+                continue;
+            };
+            count(&reported);
+            let Some(request) = &witness.request else { continue };
+            count(&with_request);
+            prop_assert_eq!(request.operation, *operation);
+            let ends = [decide(&a, request).map_err(fail)?, decide(&b, request).map_err(fail)?];
+            if witness.message.is_none() {
+                prop_assert_ne!(said(ends[0]), said(ends[1]), "{:#?}", witness);
+            }
+        }
+        let materials = [Material::of(&rules), Material::of(&changed)];
+        let mut any_shown = false;
+        for seed in seeds {
+            let (operation, known) = materials[usize::from(seed % 2 == 0)].aimed(seed);
+            let request = aim::request(release(), operation, &known);
+            let ends = [decide(&a, &request).map_err(fail)?, decide(&b, &request).map_err(fail)?];
+            if said(ends[0]) != said(ends[1]) {
+                any_shown = true;
+                prop_assert!(found.contains_key(&operation), "{request:?}: {} and {}", said(ends[0]), said(ends[1]));
+            }
+        }
+        count(if any_shown { &shown } else { &silent });
+        Ok(())
+    });
+    let number = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+    say(&format!(
+        "{} changes shown by requests, {} by none; {} differences, {} with a request, {} not decided",
+        number(&shown),
+        number(&silent),
+        number(&reported),
+        number(&with_request),
+        number(&undecided)
+    ));
+    assert!(number(&shown) * 5 > number(&silent), "too few changes were shown by requests");
+    assert!(number(&with_request) * 2 > number(&reported), "too few witnesses have requests");
+    assert!(number(&undecided) * 1000 < number(&reported), "too much is not decided");
+}
