@@ -9,6 +9,7 @@ use clap::Args;
 use super::output::Console;
 use super::status::Failure;
 use crate::blob::{self, Decoded, EncodeError};
+use crate::policy::collection::Profile;
 use crate::policy::graph::Graph;
 use crate::policy::passes::{BuildError, Passes};
 use crate::runtime::limits::{self, CompileError};
@@ -159,7 +160,7 @@ impl SourceOptions {
         if blob::is_blob(&bytes) {
             let mut decoded = decode(&name, &bytes, self.release.get()?, console)?;
             if let Some(wanted) = &self.profile_name {
-                decoded.graph = self.profile(&name, &decoded, wanted)?.clone();
+                decoded.graph = self.pick(&name, &decoded, wanted)?.graph.clone();
             }
             return Ok(Loaded::Blob(bytes, Box::new(decoded)));
         }
@@ -171,9 +172,12 @@ impl SourceOptions {
     }
 
     /// One profile of a collection.
-    fn profile<'a>(&self, name: &str, decoded: &'a Decoded, wanted: &str) -> Result<&'a Graph, Failure> {
+    ///
+    /// # Errors
+    /// Where it has none of this name.
+    pub fn pick<'a>(&self, name: &str, decoded: &'a Decoded, wanted: &str) -> Result<&'a Profile, Failure> {
         if let Some(profile) = decoded.collection.profile(wanted.as_bytes()) {
-            return Ok(&profile.graph);
+            return Ok(profile);
         }
         let reason = if decoded.header.is_collection {
             let count = decoded.collection.profiles.len();
@@ -183,7 +187,7 @@ impl SourceOptions {
             let meant = meant.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
             format!("no profile '{wanted}' among the {count} of this collection{meant}")
         } else {
-            "is no collection of profiles; leave --profile-name out".to_owned()
+            "is no collection of profiles; leave the profile's name out".to_owned()
         };
         Err(Failure::bad(name, reason))
     }

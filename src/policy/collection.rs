@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::graph::{Argument, Graph, ModifierArgument, Node, NodeId};
+use super::graph::{Argument, Graph, Node, NodeId};
 use super::names::Names;
 use crate::pattern::tree::Tree;
 use crate::vocabulary::Release;
@@ -233,13 +233,7 @@ impl Joined {
                         _ => {}
                     }
                 }
-                Node::Terminal(terminal) => {
-                    for modifier in &mut terminal.modifiers {
-                        if let ModifierArgument::MessageFilter { entry, .. } = &mut modifier.argument {
-                            *entry = place(entry);
-                        }
-                    }
-                }
+                Node::Terminal(terminal) => terminal.move_message_filters(&|entry| place(&entry)),
             }
             let next = self.next()?;
             let place = *tests.entry(node.clone()).or_insert(next);

@@ -16,7 +16,8 @@ fn named(release: &Release, filter: crate::vocabulary::FilterId, number: u16) ->
     named.map_or_else(|| number.to_string(), |(name, _)| name.clone())
 }
 
-/// The function of a filter for a way of matching; the table name where it has none.
+/// The function of a filter for a way of matching; the table name where it has none: a filter that is
+/// only a number in blobs is told by its guessed name here, not by the number that a profile takes.
 fn function(release: &Release, filter: crate::vocabulary::FilterId, matching: MatchKind) -> String {
     release.preferred_function(filter, matching).map_or_else(|| release.filter_name(filter).into_owned(), str::to_owned)
 }

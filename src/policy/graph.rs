@@ -226,4 +226,13 @@ impl Terminal {
             _ => None,
         })
     }
+
+    /// Gives each message filter another start.
+    pub(super) fn move_message_filters(&mut self, moved: &impl Fn(NodeId) -> NodeId) {
+        for modifier in &mut self.modifiers {
+            if let ModifierArgument::MessageFilter { entry, .. } = &mut modifier.argument {
+                *entry = moved(*entry);
+            }
+        }
+    }
 }

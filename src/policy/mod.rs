@@ -12,6 +12,7 @@ pub mod equal;
 pub mod gate;
 pub mod graph;
 mod meaning;
+pub mod inline;
 mod names;
 pub mod passes;
 pub mod reference;

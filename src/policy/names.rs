@@ -12,6 +12,15 @@ pub(super) struct Names {
 }
 
 impl Names {
+    /// These names with the numbers that they have.
+    pub fn of(names: &[Vec<u8>]) -> Self {
+        let mut out = Self { list: names.to_vec(), numbers: HashMap::new() };
+        for (number, name) in (0..=u16::MAX).zip(names) {
+            out.numbers.entry(name.clone()).or_insert(number);
+        }
+        out
+    }
+
     /// The number of a name.
     pub fn number(&mut self, name: &[u8]) -> u16 {
         if let Some(number) = self.numbers.get(name) {

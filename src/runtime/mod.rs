@@ -5,6 +5,7 @@
 //! enforcement.
 
 pub mod artifacts;
+pub mod decompiled;
 pub mod limits;
 pub mod matrix;
 pub mod policy;

@@ -24,6 +24,7 @@ pub(super) fn procedures() -> Vec<Native<Sbpl>> {
         Native { names: &["path-ancestors"], least: 1, most: None, run: path_ancestors },
         Native { names: &["regex-quote"], least: 1, most: Some(1), run: regex_quote },
         Native { names: &["_IO"], least: 2, most: Some(2), run: io_command },
+        Native { names: &[super::write::NUMBERED], least: 2, most: None, run: numbered },
     ]
 }
 
@@ -83,6 +84,20 @@ pub(super) fn call(machine: &mut SbplMachine, id: FilterId, place: usize, argume
         MatchKind::Regex => call.regexes(),
         MatchKind::Address => call.addresses(&function.name),
     }
+}
+
+/// `(%filter NUMBER VALUE…)`: a test of a filter that is known by its number only. A filter that has
+/// functions is asked for by them, so that a profile says what it means.
+fn numbered(machine: &mut SbplMachine, call: Call<'_>) -> Outcome {
+    let number = call.integer(0)?;
+    let filter = u8::try_from(number).ok().and_then(|id| machine.host.release.filter(FilterId(id)));
+    let filter = filter.ok_or_else(|| Error::new(format!("this release has no filter {number}"), call.at))?;
+    if let Some(function) = filter.functions.first() {
+        return Err(Error::new(format!("filter {number} has a name, '{}'", function.name), call.at));
+    }
+    let arguments = call.arguments.get(1..).unwrap_or_default();
+    machine.charge(FILTER_BYTES * (arguments.len() + 1), call.at)?;
+    Making { filter, mask_width: machine.host.release.mask_width(), arguments, at: call.at }.values()
 }
 
 /// A filter in the making.

@@ -17,6 +17,7 @@
 //! - `format`: text to the same text in one layout
 
 mod actions;
+mod compose;
 mod diagnostics;
 mod filters;
 mod format;
@@ -37,6 +38,7 @@ pub use format::{DEFAULT_WIDTH, FormatError, format};
 pub use imports::{MAX_FILE, StandIn, read_limited, stand_ins};
 pub(crate) use report::nearest;
 pub use scheme::Budget;
+pub use compose::compose;
 pub use write::{rules_json, write_rules};
 
 use crate::policy::rules::Rules;

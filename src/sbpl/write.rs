@@ -11,6 +11,15 @@ use crate::vocabulary::{FilterId, FilterKind, MatchKind, Release};
 /// The whole profile: version, then each rule in order.
 #[must_use]
 pub fn write_rules(rules: &Rules) -> String {
+    let mut out = preamble(rules);
+    for rule in &rules.list {
+        let _ = writeln!(out, "{}", write_rule(rules.release, rule));
+    }
+    out
+}
+
+/// What stands before the rules.
+pub(super) fn preamble(rules: &Rules) -> String {
     let mut out = format!("(version {})\n", rules.version);
     if let Some(base) = &rules.base {
         let _ = writeln!(out, "(extends {})", quoted(base));
@@ -19,9 +28,6 @@ pub fn write_rules(rules: &Rules) -> String {
         if rules.profile_flags & bit != 0 {
             let _ = writeln!(out, "{form}");
         }
-    }
-    for rule in &rules.list {
-        let _ = writeln!(out, "{}", write_rule(rules.release, rule));
     }
     out
 }
@@ -43,7 +49,7 @@ pub fn write_rule(release: &Release, rule: &Rule) -> String {
     out
 }
 
-fn write_modifier(release: &Release, modifier: &Modifier) -> String {
+pub(super) fn write_modifier(release: &Release, modifier: &Modifier) -> String {
     let entry = release.modifier(modifier.id);
     let name = entry.map_or("unknown-modifier", |entry| entry.name.as_str());
     match &modifier.argument {
@@ -78,12 +84,22 @@ pub fn write_filter(release: &Release, filter: &Filter) -> String {
     }
 }
 
+/// The function that makes a test of any filter without one of its own: `(%filter 98 1)`. Such
+/// filters are known from blobs only, by their number (FORMAT.md §3); the function is ours.
+pub(super) const NUMBERED: &str = "%filter";
+
 /// The function of a filter that compares in this way.
 fn function(release: &Release, filter: FilterId, matching: MatchKind) -> String {
-    release.preferred_function(filter, matching).map_or_else(|| release.filter_name(filter).into_owned(), str::to_owned)
+    match release.preferred_function(filter, matching) {
+        Some(function) => function.to_owned(),
+        None if release.filter(filter).is_some_and(|entry| entry.functions.is_empty()) => {
+            format!("{NUMBERED} {}", filter.0)
+        }
+        None => release.filter_name(filter).into_owned(),
+    }
 }
 
-fn write_test(release: &Release, test: &Test) -> String {
+pub(super) fn write_test(release: &Release, test: &Test) -> String {
     let id = test.filter;
     let entry = release.filter(id);
     let number = |number: &u16| {

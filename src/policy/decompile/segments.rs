@@ -98,12 +98,28 @@ pub(super) struct Segments<'w, 'g> {
     known: HashMap<(Place, Option<Place>, Option<TerminalId>), Rc<Segment>>,
     /// How many more tests may be looked at to follow ways back.
     steps: u64,
+    /// Whether a walk from each place may ask about a value that was loaded before it: no rule can
+    /// begin there.
+    asks_loaded: Vec<bool>,
 }
 
 impl<'w, 'g> Segments<'w, 'g> {
     pub fn new(working: &'w Working<'g>, relations: &'w Relations) -> Self {
         let steps = 40_000 * working.steps.len() as u64 + 100_000;
-        Self { working, relations, known: HashMap::new(), steps }
+        let mut out = Self { working, relations, known: HashMap::new(), steps, asks_loaded: Vec::new() };
+        for step in &working.steps {
+            let asks = |place: &Place| out.asks_loaded.get(place.index()).copied().unwrap_or(false);
+            let new = match step {
+                Step::Terminal(_) => false,
+                Step::Test { test, yes, no } => match out.loading(*test) {
+                    Loading::Refers => true,
+                    Loading::Loads => asks(no),
+                    Loading::Neither => asks(yes) || asks(no),
+                },
+            };
+            out.asks_loaded.push(new);
+        }
+        out
     }
 
     /// The segment that starts at `start`. `goal`: where the walk goes on to if it comes there;
@@ -162,10 +178,11 @@ impl<'w, 'g> Segments<'w, 'g> {
                 {
                     return Some(self.met(goal, area));
                 }
-                if self.all_come_from(top, &area, &mut stuck) {
+                let begins = !self.asks_loaded.get(top.index()).copied().unwrap_or(false);
+                if begins && self.all_come_from(top, &area, &mut stuck) {
                     return Some(self.met(top, area));
                 }
-                if shared && let Some(taken) = self.takes_in_shared(top, &mut area) {
+                if begins && shared && let Some(taken) = self.takes_in_shared(top, &mut area) {
                     return Some(taken);
                 }
             }
@@ -204,28 +221,23 @@ impl<'w, 'g> Segments<'w, 'g> {
     /// on. Takes up to [`MAX_SHARED`] such nodes into the area, if every open way comes from `from`
     /// then, and the area has one action.
     fn takes_in_shared(&mut self, from: Place, area: &mut Area) -> Option<Met> {
-        let mut shared = Area { facts: std::mem::take(&mut area.facts), ..Area::default() };
-        let known = shared.facts.len();
-        for (place, edges) in &area.open {
-            if *place != from && !edges.iter().all(|edge| self.comes_from(from, *place, edge.fact, &shared.facts)) {
-                shared.open.insert(*place, edges.clone());
-                if shared.open.len() > MAX_SHARED {
-                    break;
-                }
+        let known = area.facts.len();
+        let facts = std::mem::take(&mut area.facts);
+        let mut shared = Area { facts, open: area.open.clone(), ..Area::default() };
+        // What is entered is entered by all edges that lead to it: numbers fall along every way, and
+        // the highest goes first.
+        let fits = loop {
+            let Area { open, facts, .. } = &shared;
+            let stuck = open.iter().rev().find(|(place, edges)| {
+                **place != from && !edges.iter().all(|edge| self.comes_from(from, **place, edge.fact, facts))
+            });
+            let Some(place) = stuck.map(|(place, _)| *place) else { break true };
+            if place > from || shared.region.len() >= MAX_SHARED {
+                break false;
             }
-        }
-        let mut fits = shared.open.len() <= MAX_SHARED;
-        while fits && let Some((place, edges)) = shared.open.pop_last() {
-            fits = place < from && shared.region.len() < MAX_SHARED;
-            if fits {
-                self.enter(place, &edges, &mut shared);
-                let Area { open, facts, .. } = &mut shared;
-                open.retain(|place, edges| {
-                    edges.retain(|edge| *place != from && !self.comes_from(from, *place, edge.fact, facts));
-                    !edges.is_empty()
-                });
-            }
-        }
+            let edges = shared.open.remove(&place).unwrap_or_default();
+            self.enter(place, &edges, &mut shared);
+        };
         if fits {
             let exits = || area.exits.iter().chain(&shared.exits);
             let all: Vec<Exit> = exits().copied().collect();

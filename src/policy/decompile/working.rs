@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::pattern::regex::Automaton;
 use crate::pattern::tree::Tree;
-use crate::policy::graph::{Argument, Graph, ModifierArgument, Node, NodeId, Terminal, Test};
+use crate::policy::graph::{Argument, Graph, Node, NodeId, Terminal, Test};
 
 /// Number of a distinct test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -98,11 +98,7 @@ impl<'g> Working<'g> {
                 Node::Terminal(terminal) => {
                     let mut terminal = terminal.clone();
                     terminal.flags &= !Terminal::INLINE;
-                    for modifier in &mut terminal.modifiers {
-                        if let ModifierArgument::MessageFilter { entry, .. } = &mut modifier.argument {
-                            *entry = NodeId(place(entry).0);
-                        }
-                    }
+                    terminal.move_message_filters(&|entry| NodeId(place(&entry).0));
                     Step::Terminal(working.terminal(terminal))
                 }
             };

@@ -22,7 +22,7 @@ mod lower;
 mod merge;
 mod sort;
 
-use crate::vocabulary::{OperationId, Release};
+use crate::vocabulary::{self, OperationId, Release};
 
 use super::graph::Graph;
 use super::graph::Terminal;
@@ -187,10 +187,11 @@ fn filtered_rules(
     Ok(root)
 }
 
-/// The flag bits of an action without modifiers (FORMAT.md §2.2). A release that cannot silence a
-/// report has no bit for it (OS X 10.6: a deny is 1).
+/// The flag bits of an action without modifiers (FORMAT.md §2.2). Where no modifier takes the report
+/// from a deny, a deny has none: that of the OS X 10.6 sample is 1.
 pub(super) fn action_flags(release: &Release, action: Action) -> u32 {
-    let reports = release.modifiers().iter().any(|modifier| modifier.mask & Terminal::REPORT != 0);
+    let silences = |modifier: &vocabulary::Modifier| modifier.mask & !modifier.set & Terminal::REPORT != 0;
+    let reports = release.modifiers().iter().any(silences);
     match action {
         Action::Allow => 0,
         Action::Deny if !reports => Terminal::DENY,
