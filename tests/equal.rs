@@ -11,20 +11,21 @@ mod random;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestError, TestRunner};
 use random::aim::{Chance, Material};
 use random::{aim, release, rules, sound_filter, spell};
-use sbtool::blob::{decode, encode};
+use sbtool::blob::{decode, encode, encode_collection};
 use sbtool::pattern::Part;
-use sbtool::policy::equal::{Difference, compare};
-use sbtool::policy::graph::{Graph, ModifierArgument, Terminal};
+use sbtool::policy::equal::{Difference, Facts, compare};
+use sbtool::policy::graph::{Graph, ModifierArgument, Node, Terminal};
 use sbtool::policy::passes::{Passes, build};
 use sbtool::policy::rules::{Action, Argument, Filter, Rules};
 use sbtool::policy::verdict::decide;
-use sbtool::vocabulary::OperationId;
+use sbtool::vocabulary::{OperationId, Release};
 
 fn fail(error: impl std::fmt::Display) -> TestCaseError {
     TestCaseError::fail(error.to_string())
@@ -235,4 +236,109 @@ fn a_change_that_a_request_shows_is_found() {
     assert!(number(&shown) * 5 > number(&silent), "too few changes were shown by requests");
     assert!(number(&with_request) * 2 > number(&reported), "too few witnesses have requests");
     assert!(number(&undecided) * 1000 < number(&reported), "too much is not decided");
+}
+
+/// Profiles of real systems are the same as what is read back of them; with the answers of one test
+/// exchanged, whatever is found to differ does so for the request that is given.
+#[test]
+fn real_profiles() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/oracle/blobs");
+    if !folder.is_dir() {
+        say("skipped: ../shared/oracle/blobs is not here");
+        return;
+    }
+    for (name, release_name) in [("ios13_collection", "ios-13"), ("ios26_platform", "ios-26")] {
+        let release = Release::named(release_name).unwrap();
+        let bytes = std::fs::read(folder.join(format!("{name}.bin"))).unwrap();
+        let decoded = decode(&bytes, release).unwrap().collection;
+        let again = decode(&encode_collection(&decoded).unwrap(), release).unwrap().collection;
+        let start = Instant::now();
+        for profile in &decoded.profiles {
+            let other = &again.profile(&profile.name).unwrap().graph;
+            assert!(compare(&profile.graph, other).is_same(), "{}", String::from_utf8_lossy(&profile.name));
+        }
+        say(&format!("{name}: {} profiles the same in {:?}", decoded.profiles.len(), start.elapsed()));
+        let mut chance = Chance(1);
+        let (mut different, mut with_request) = (0, 0);
+        for _ in 0..40 {
+            let graph = &decoded.profiles[chance.below(decoded.profiles.len())].graph;
+            let reachable = graph.reachable();
+            let mut nodes = graph.nodes.to_vec();
+            let place = reachable[chance.below(reachable.len())];
+            let Some(Node::Test { matched, unmatched, .. }) = nodes.get_mut(place.index()) else { continue };
+            std::mem::swap(matched, unmatched);
+            let changed = Graph { nodes: nodes.into(), ..graph.clone() };
+            for (operation, difference) in compare(graph, &changed).operations {
+                let name = release.operation_name(operation);
+                let Difference::Different(witness) = difference else { panic!("{name}: {difference:?}") };
+                different += 1;
+                if let (Some(request), None) = (&witness.request, &witness.message) {
+                    with_request += 1;
+                    let ends = [decide(graph, request).unwrap(), decide(&changed, request).unwrap()];
+                    assert_ne!(said(ends[0]), said(ends[1]), "{name}: {witness:#?}");
+                }
+            }
+        }
+        say(&format!("{name}: {different} differences, {with_request} with a request"));
+        assert!(different > 0 && with_request * 2 > different);
+    }
+}
+
+fn facts_of(text: &str) -> (Facts, Vec<sbtool::policy::graph::Test>) {
+    let options = sbtool::sbpl::Options::new(release());
+    let evaluated = sbtool::sbpl::evaluate("test", text.as_bytes(), &options).unwrap();
+    let passes = Passes { thread: false, sort: false, merge: false, lower_regexes: true };
+    let graph = build(&evaluated.rules, passes).unwrap();
+    let entry = graph.entry(random::operation("file-read-data")).unwrap();
+    let mut tests = Vec::new();
+    let mut node = entry;
+    while let Some(Node::Test { test, unmatched, .. }) = graph.node(node) {
+        tests.push(test.clone());
+        node = *unmatched;
+    }
+    // The newest rule is asked first.
+    tests.reverse();
+    (Facts::new(release()), tests)
+}
+
+/// What one test says about another one: by strings, variables, numbers, and not where a filter may
+/// have several values or a loader is in between.
+#[test]
+fn facts() {
+    let rule = |filter: &str| format!("(allow file-read-data {filter})");
+    let all = [
+        "(literal \"/a/b\")",
+        "(subpath \"/a\")",
+        "(regex #\"^/a/[^/]+$\")",
+        "(literal \"/x\")",
+        "(literal \"${HOME}/x\")",
+        "(prefix \"${HOME}/\")",
+        "(vnode-type DIRECTORY)",
+        "(vnode-type REGULAR-FILE)",
+        "(extension \"e\")",
+        "(extension \"f\")",
+    ];
+    let (mut facts, tests) = facts_of(&format!("(version 3)(deny default){}", all.map(rule).concat()));
+    assert_eq!(tests.len(), all.len());
+    let mut implied = Vec::new();
+    let mut excluded = Vec::new();
+    for (i, a) in tests.iter().enumerate() {
+        for (j, b) in tests.iter().enumerate() {
+            if i != j && facts.implies(a, b) {
+                implied.push((i, j));
+            }
+            if facts.excludes(a, b) {
+                excluded.push((i, j));
+            }
+        }
+    }
+    assert_eq!(implied, [(0, 1), (0, 2), (2, 1), (4, 5)]);
+    // What ends in `/x` may be no `/a/b`; that it starts with a variable excludes nothing else.
+    let pairs = [(0, 3), (0, 4), (1, 3), (2, 3), (6, 7)];
+    let both: Vec<_> = pairs.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]).collect();
+    let sorted = |mut list: Vec<(usize, usize)>| {
+        list.sort_unstable();
+        list
+    };
+    assert_eq!(sorted(excluded), sorted(both));
 }

@@ -12,6 +12,8 @@ mod tree;
 use std::collections::HashMap;
 use std::hash::Hash;
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use super::tree::Ranges;
 
 /// No state: from here on nothing is accepted.
@@ -285,7 +287,12 @@ impl Language {
     /// # Errors
     /// [`TooLarge`].
     pub fn is_within(&self, other: &Self) -> Result<bool, TooLarge> {
-        Ok(find(&[&[self]], &[other])?.is_none())
+        self.never_with(other, |mine, theirs| match theirs {
+            // What is left here accepts something, as every state does.
+            None => Some(true),
+            Some(theirs) if theirs.universal => None,
+            Some(theirs) => Some(mine.accepts && !theirs.accepts),
+        })
     }
 
     /// Whether no string is accepted by both.
@@ -293,7 +300,52 @@ impl Language {
     /// # Errors
     /// [`TooLarge`].
     pub fn is_apart_from(&self, other: &Self) -> Result<bool, TooLarge> {
-        Ok(find(&[&[self], &[other]], &[])?.is_none())
+        self.never_with(other, |mine, theirs| {
+            let theirs = theirs?;
+            Some((mine.accepts && theirs.accepts) || mine.universal || theirs.universal)
+        })
+    }
+
+    /// Whether no string leads both languages to states of which `wrong` says so; where it says nothing
+    /// what follows is of no interest. The other one may accept nothing any more.
+    fn never_with(
+        &self,
+        other: &Self,
+        wrong: impl Fn(&State, Option<&State>) -> Option<bool>,
+    ) -> Result<bool, TooLarge> {
+        let mut seen = FxHashSet::default();
+        let mut work = vec![(self.start, other.start)];
+        while let Some((mine, theirs)) = work.pop() {
+            let Some(state) = self.state(mine) else { continue };
+            if !seen.insert((mine, theirs)) {
+                continue;
+            }
+            let with = other.state(theirs);
+            match wrong(state, with) {
+                None => continue,
+                Some(true) => return Ok(false),
+                Some(false) => {}
+            }
+            let dead = [(u8::MAX, DEAD)];
+            let mut edges = with.map_or(dead.as_slice(), |state| &state.edges).iter();
+            let mut current = edges.next();
+            for (last, to) in &state.edges {
+                while let Some((end, beside)) = current {
+                    work.push((*to, *beside));
+                    if end >= last {
+                        break;
+                    }
+                    current = edges.next();
+                }
+                if current.is_some_and(|(end, _)| end == last) {
+                    current = edges.next();
+                }
+            }
+            if work.len() > MAX_WORK || seen.len() > MAX_STATES {
+                return Err(TooLarge);
+            }
+        }
+        Ok(true)
     }
 
     /// The form that all equal languages have.
@@ -378,7 +430,7 @@ pub fn find(all: &[&[&Language]], none: &[&Language]) -> Result<Option<Vec<u8>>,
     let search = Search { languages, clauses };
     let start = search.languages.iter().map(|language| language.start);
     let Some(start) = search.settled((0u32..).zip(start)) else { return Ok(None) };
-    let mut numbers: HashMap<Place, usize> = HashMap::from([(start.clone(), 0)]);
+    let mut numbers: FxHashMap<Place, usize> = FxHashMap::from_iter([(start.clone(), 0)]);
     let mut places = vec![(start, 0usize, 0u8)];
     let mut work = 0;
     let mut at = 0;
@@ -612,6 +664,9 @@ mod tests {
             let first = sampled.iter().zip(list).find(|((a, b), _)| *a || *b).map(|(_, text)| text.len());
             prop_assert!(first.is_none_or(|first| first == shortest.len()));
         }
+        prop_assert_eq!(a.is_within(b).unwrap(), find(&[&[a]], &[b]).unwrap().is_none());
+        prop_assert_eq!(b.is_within(a).unwrap(), find(&[&[b]], &[a]).unwrap().is_none());
+        prop_assert_eq!(a.is_apart_from(b).unwrap(), find(&[&[a], &[b]], &[]).unwrap().is_none());
         let same = a.equals(b).unwrap();
         prop_assert_eq!(same, a.canonical().unwrap() == b.canonical().unwrap());
         Ok(())

@@ -7,12 +7,14 @@
 //! filter are compared the same way, as of requests of their own.
 //!
 //! Both graphs are walked at once. A pair of nodes that mean the same is done; else the node that has
-//! more before it is asked, and both sides go on by the answer. Answers on the way decide other tests:
-//! the same one; on a filter that has one value at a time all that excludes the value or is implied by
-//! it. Where the ways end differently it is looked whether all answers can be true together, by the
-//! sets of values of each filter: if so, that is a difference; if not, the few answers that cannot are
-//! what the pair's equality rests on, and with them it is remembered. So each pair is looked at once
-//! for each set of answers that it depends on, and where graphs differ in one place only, once.
+//! more before it is asked, and both sides go on by the answer. First each pair is looked at once, as if
+//! answers said nothing about one another: from most of them no different ends can be reached. The rest
+//! is walked with what is known. Answers on the way decide other tests: the same one; on a filter that
+//! has one value at a time all that excludes the value or is implied by it. Where the ways end
+//! differently it is looked whether all answers can be true together, by the sets of values of each
+//! filter: if so, that is a difference; if not, the few answers that cannot are kept, and the walk goes
+//! back to the last of them. What is found the same is remembered with the answers that it rests on.
+//! So the work is about linear where graphs differ in few places.
 //!
 //! What is taken for granted:
 //! - a filter that the grammar calls `single_valued` has one value or none, the contrary name filters

@@ -2,8 +2,9 @@
 //! whether one test's truth decides another one; whether answers to several can be true together, and
 //! values that show it. Never: graphs.
 
-use std::collections::HashMap;
 use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
 
 use crate::pattern::language::{Language, TooLarge, find};
 use crate::pattern::tree::{Alternatives, Branch, Matcher, Tree, contains};
@@ -188,8 +189,8 @@ pub(super) struct Relations {
     release: &'static Release,
     tests: Vec<Test>,
     values: Vec<Option<Result<Rc<Values>, TooLarge>>>,
-    apart: HashMap<(u32, u32), bool>,
-    within: HashMap<(u32, u32), bool>,
+    apart: FxHashMap<(u32, u32), bool>,
+    within: FxHashMap<(u32, u32), bool>,
     lower: Language,
 }
 
@@ -199,8 +200,8 @@ impl Relations {
             release,
             tests: Vec::new(),
             values: Vec::new(),
-            apart: HashMap::new(),
-            within: HashMap::new(),
+            apart: FxHashMap::default(),
+            within: FxHashMap::default(),
             lower: Language::without_capitals(),
         }
     }
@@ -237,13 +238,7 @@ impl Relations {
             let y = self.values(b)?;
             Ok(match (x.as_ref(), y.as_ref()) {
                 (Values::Numbers(x), Values::Numbers(y)) => !x.iter().any(|number| y.binary_search(number).is_ok()),
-                (Values::Strings(x), Values::Strings(y)) => {
-                    let (x, y) = ([&x.possible], [&y.possible]);
-                    let lower = self.subjects(a).map(|lower| [lower]);
-                    let mut all: Vec<&[&Language]> = vec![&x, &y];
-                    all.extend(lower.as_ref().map(|lower| lower.as_slice()));
-                    find(&all, &[])?.is_none()
-                }
+                (Values::Strings(x), Values::Strings(y)) => x.possible.is_apart_from(&y.possible)?,
                 _ => false,
             })
         });
@@ -263,13 +258,7 @@ impl Relations {
                 (Values::Numbers(x), Values::Numbers(y)) => x.iter().all(|number| y.binary_search(number).is_ok()),
                 (Values::Address(x), Values::Address(y)) => y.covers(x),
                 (Values::Strings(x), Values::Strings(y)) => {
-                    let inside = |language: &Language| {
-                        let language = [language];
-                        let lower = self.subjects(a).map(|lower| [lower]);
-                        let mut all: Vec<&[&Language]> = vec![&language];
-                        all.extend(lower.as_ref().map(|lower| lower.as_slice()));
-                        Ok(find(&all, &[&y.plain])?.is_none())
-                    };
+                    let inside = |language: &Language| language.is_within(&y.plain);
                     let mut within = inside(&x.plain)?;
                     for (atom, possible) in &x.atoms {
                         within = within && (y.atoms.iter().any(|(other, _)| other.covers(atom)) || inside(possible)?);

@@ -3,6 +3,8 @@
 
 use std::collections::HashMap;
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use super::values::{Relations, Value};
 use super::{Answer, Witness, terminal_text};
 use crate::pattern::language::TooLarge;
@@ -22,7 +24,10 @@ const STEPS_MORE: usize = 20_000;
 const OPERATIONS: usize = 16;
 
 /// Most sets of answers that one pair is remembered with.
-const MAX_REMEMBERED: usize = 8;
+const MAX_REMEMBERED: usize = 16;
+
+/// Most sets of answers that rule out one answer.
+const MAX_RULED_OUT: usize = 64;
 
 /// Most true tests of one filter that a test is compared with.
 const MAX_COMPARED: usize = 64;
@@ -68,6 +73,13 @@ struct Pair {
     loaded: [Loaded; 2],
 }
 
+impl Pair {
+    /// Both sides are in one place.
+    fn is_one(&self) -> bool {
+        self.nodes[0] == self.nodes[1] && self.loaded[0] == self.loaded[1]
+    }
+}
+
 /// Answers that something rests on.
 type Rests = Vec<(AskId, bool)>;
 
@@ -98,10 +110,13 @@ enum Step {
     Enter(Pair),
     /// The pair is the same as far as was decided, and what that rests on.
     Done(Rests, bool),
+    /// These answers, of those known, cannot be true together: nothing that rests on them matters.
+    Impossible(Rests),
 }
 
 enum Found {
     Done(Rests, bool),
+    Impossible(Rests),
     Branch(Pair, AskId, Rests),
     Different(Box<Witness>, [u32; 2]),
 }
@@ -127,11 +142,17 @@ pub(super) struct Walker<'w> {
     /// A node of each graph for each number.
     places: [HashMap<u32, NodeId>; 2],
     asks: Vec<Ask>,
-    ask_numbers: HashMap<(u32, Loaded), AskId>,
+    ask_numbers: FxHashMap<(u32, Loaded), AskId>,
     groups: Vec<Group>,
-    group_numbers: HashMap<(FilterId, Loaded), usize>,
+    group_numbers: FxHashMap<(FilterId, Loaded), usize>,
     known: Known,
-    remembered: HashMap<Pair, Vec<Rests>>,
+    /// Whether different ends can be reached from a pair, if answers do not decide one another.
+    open: FxHashMap<Pair, bool>,
+    remembered: FxHashMap<Pair, Vec<Rests>>,
+    /// How often each pair was met undecided, and when to look again whether it is cut off.
+    met: FxHashMap<Pair, (usize, usize)>,
+    /// By question, answers that it cannot have, with the other answers that rule them out.
+    ruled_out: FxHashMap<AskId, Vec<(bool, Rests)>>,
     outcomes: HashMap<[u32; 2], Outcome>,
     steps_each: usize,
     steps_left: usize,
@@ -161,11 +182,14 @@ impl<'w> Walker<'w> {
             numbers: [&numbers[0], &numbers[1]],
             places: [places(&numbers[0]), places(&numbers[1])],
             asks: Vec::new(),
-            ask_numbers: HashMap::new(),
+            ask_numbers: FxHashMap::default(),
             groups: Vec::new(),
-            group_numbers: HashMap::new(),
+            group_numbers: FxHashMap::default(),
             known: Known::default(),
-            remembered: HashMap::new(),
+            open: FxHashMap::default(),
+            remembered: FxHashMap::default(),
+            met: FxHashMap::default(),
+            ruled_out: FxHashMap::default(),
             outcomes: HashMap::new(),
             steps_each,
             steps_left: steps_each * OPERATIONS,
@@ -218,13 +242,19 @@ impl<'w> Walker<'w> {
         let mut steps = self.steps_each.min(self.steps_left);
         let granted = steps;
         let mut stack: Vec<Frame> = Vec::new();
-        let mut step = Step::Enter(self.pair([a, b], [None, None]));
+        let start = self.pair([a, b], [None, None]);
+        // Half of the steps at most: what is not found to be the same is looked at in full.
+        let mut some = steps / 2;
+        self.open(start, &mut some);
+        steps -= steps / 2 - some;
+        let mut step = Step::Enter(start);
         let outcome = loop {
             match step {
                 Step::Enter(pair) => match self.look(pair, &mut steps) {
                     None => break Outcome::NotDecided,
                     Some(Found::Different(witness, ends)) => break Outcome::Different(witness, ends),
                     Some(Found::Done(rests, undecided)) => step = Step::Done(rests, undecided),
+                    Some(Found::Impossible(rests)) => step = Step::Impossible(rests),
                     Some(Found::Branch(pair, ask, before)) => {
                         let next = self.next(pair, ask, true);
                         self.learn(ask, true);
@@ -232,14 +262,27 @@ impl<'w> Walker<'w> {
                         step = Step::Enter(next);
                     }
                 },
+                Step::Impossible(rests) => match stack.last_mut() {
+                    // Back to the last of those answers: what was left to look at behind it is as
+                    // impossible.
+                    Some(frame) if !rests.contains(&(frame.ask, !frame.second)) => {
+                        self.forget();
+                        stack.pop();
+                        step = Step::Impossible(rests);
+                    }
+                    _ => step = Step::Done(rests, false),
+                },
                 Step::Done(rests, undecided) => {
-                    let Some(frame) = stack.last_mut() else {
+                    let Some(frame) = stack.last() else {
                         break if undecided { Outcome::NotDecided } else { Outcome::Same };
                     };
                     let ask = frame.ask;
+                    let (second, mut undecided) = (frame.second, undecided);
+                    let rests = self.without(ask, rests, &mut undecided);
+                    let Some(frame) = stack.last_mut() else { break Outcome::NotDecided };
                     frame.undecided |= undecided;
-                    frame.rests.extend(rests.into_iter().filter(|(other, _)| *other != ask));
-                    if frame.second {
+                    frame.rests.extend(rests);
+                    if second {
                         self.forget();
                         let Some(mut frame) = stack.pop() else { break Outcome::NotDecided };
                         frame.rests.sort_unstable();
@@ -313,6 +356,47 @@ impl<'w> Walker<'w> {
         Some(ask)
     }
 
+    /// What a pair is asked: by the side that has more before it, so that what both lead to is reached
+    /// at the same time. Nothing where both ways end.
+    fn asked(&mut self, pair: &Pair) -> Option<AskId> {
+        let height = |node: u32| self.meanings.said.get(node as usize).map_or(0, |said| said.height);
+        let first = usize::from(height(pair.nodes[0]) < height(pair.nodes[1]));
+        self.asks(pair, first).or_else(|| self.asks(pair, 1 - first))
+    }
+
+    /// Looks for pairs from which ways lead to different ends if every question may be answered anew
+    /// each time it is asked; all others are the same whatever is known. One look at each pair.
+    fn open(&mut self, start: Pair, steps: &mut usize) {
+        let mut work = vec![(start, None)];
+        while let Some((pair, asked)) = work.pop() {
+            if let Some(ask) = asked {
+                let mut is_open = |holds| {
+                    let next = self.next(pair, ask, holds);
+                    !next.is_one() && self.open.get(&next) != Some(&false)
+                };
+                let open = is_open(true) || is_open(false);
+                self.open.insert(pair, open);
+                continue;
+            }
+            if pair.is_one() || self.open.contains_key(&pair) {
+                continue;
+            }
+            match steps.checked_sub(1) {
+                Some(left) => *steps = left,
+                None => return,
+            }
+            let Some(ask) = self.asked(&pair) else {
+                let same = matches!(self.terminals(pair.nodes[0], pair.nodes[1]), Leaf::Same);
+                self.open.insert(pair, !same);
+                continue;
+            };
+            work.push((pair, Some(ask)));
+            for holds in [true, false] {
+                work.push((self.next(pair, ask, holds), None));
+            }
+        }
+    }
+
     /// Where an answer leads: each side that asks the question goes on.
     fn next(&mut self, pair: Pair, ask: AskId, holds: bool) -> Pair {
         let mut next = pair;
@@ -374,10 +458,14 @@ impl<'w> Walker<'w> {
     }
 
     /// The answer to a question, if those known decide it, and by which.
-    fn decided(&mut self, ask: AskId) -> Option<(bool, (AskId, bool))> {
+    fn decided(&mut self, ask: AskId) -> Option<(bool, Rests)> {
         let index = ask.0 as usize;
         if let Some(holds) = self.known.answers.get(index).copied().flatten() {
-            return Some((holds, (ask, holds)));
+            return Some((holds, vec![(ask, holds)]));
+        }
+        let ruled_out = self.ruled_out.get(&ask).and_then(|list| list.iter().find(|(_, others)| self.known(others)));
+        if let Some((holds, others)) = ruled_out {
+            return Some((!holds, others.clone()));
         }
         let entry = self.asks.get(index).filter(|entry| !entry.opaque)?;
         let group = self.groups.get(entry.group)?;
@@ -386,7 +474,7 @@ impl<'w> Walker<'w> {
             let other =
                 |known: &&AskId| self.asks.get(known.0 as usize).is_some_and(|known| known.group != entry.group);
             if let Some(other) = self.known.contrary.iter().find(other) {
-                return Some((false, (*other, true)));
+                return Some((false, vec![(*other, true)]));
             }
         }
         let yes = self.known.yes.get(entry.group)?;
@@ -395,13 +483,100 @@ impl<'w> Walker<'w> {
             let known = *self.known.yes.get(entry.group)?.get(at)?;
             let other = self.asks.get(known.0 as usize)?.question;
             if single && self.relations.apart(other, question) {
-                return Some((false, (known, true)));
+                return Some((false, vec![(known, true)]));
             }
             if self.relations.within(other, question) {
-                return Some((true, (known, true)));
+                return Some((true, vec![(known, true)]));
             }
         }
         None
+    }
+
+    /// What the same rests on behind the newest answer, which is to be taken back: answers that follow
+    /// from it are replaced by what else they follow from.
+    fn without(&mut self, ask: AskId, rests: Rests, undecided: &mut bool) -> Rests {
+        let mut out = Rests::with_capacity(rests.len());
+        for (other, holds) in rests {
+            if other == ask {
+                continue;
+            }
+            if self.known.answers.get(other.0 as usize).copied().flatten().is_some() {
+                out.push((other, holds));
+                continue;
+            }
+            match self.decided(other) {
+                Some((_, by)) if by.iter().any(|(by, _)| *by == ask) => {
+                    out.extend(by.into_iter().filter(|(by, _)| *by != ask));
+                }
+                Some(_) => out.push((other, holds)),
+                // Not reached: what followed once follows still.
+                None => *undecided = true,
+            }
+        }
+        out
+    }
+
+    /// Whether the answers cut a pair off from all different ends, even if most of them are given anew:
+    /// where each way meets one whose opposite would have been needed. What it rests on then are those
+    /// alone. Looked for where a pair is met again with other answers than before.
+    fn cut_off(&mut self, start: Pair, steps: &mut usize) -> Option<Rests> {
+        let (met, next) = self.met.entry(start).or_insert((0, 2));
+        *met += 1;
+        if *met < *next {
+            return None;
+        }
+        let mut rests = Rests::new();
+        let mut seen: FxHashSet<Pair> = FxHashSet::default();
+        let mut work = vec![start];
+        let mut found = true;
+        while let Some(pair) = work.pop() {
+            if self.is_free(&pair) || !seen.insert(pair) {
+                continue;
+            }
+            let left = steps.checked_sub(1);
+            if let Some(known) = self.remembered(&pair) {
+                rests.extend(known);
+                continue;
+            }
+            let (Some(left), Some(ask)) = (left, self.asked(&pair)) else {
+                found = false;
+                break;
+            };
+            *steps = left;
+            let [yes, no] = [true, false].map(|holds| self.next(pair, ask, holds));
+            match self.decided(ask) {
+                Some((true, _)) if self.is_free(&yes) => rests.push((ask, true)),
+                Some((false, _)) if self.is_free(&no) => rests.push((ask, false)),
+                _ => work.extend([yes, no]),
+            }
+        }
+        if !found {
+            if let Some((met, next)) = self.met.get_mut(&start) {
+                *next = *met * 2;
+            }
+            return None;
+        }
+        rests.sort_unstable();
+        rests.dedup();
+        Some(rests)
+    }
+
+    /// Keeps answers that cannot be true together: all but one decide the last one.
+    fn rule_out(&mut self, rests: &Rests) {
+        for (at, (ask, holds)) in rests.iter().enumerate() {
+            let list = self.ruled_out.entry(*ask).or_default();
+            if list.len() < MAX_RULED_OUT {
+                let mut others = rests.clone();
+                others.remove(at);
+                list.push((*holds, others));
+            }
+        }
+    }
+
+    fn known(&self, rests: &Rests) -> bool {
+        let holds =
+            |(ask, holds): &(AskId, bool)| self.known.answers.get(ask.0 as usize).copied().flatten() == Some(*holds);
+        rests.iter().all(holds)
     }
 
     fn remember(&mut self, pair: Pair, rests: &Rests) {
@@ -419,10 +594,22 @@ impl<'w> Walker<'w> {
         }
     }
 
-    fn remembered(&self, pair: &Pair) -> Option<Rests> {
-        let holds =
-            |(ask, holds): &(AskId, bool)| self.known.answers.get(ask.0 as usize).copied().flatten() == Some(*holds);
-        self.remembered.get(pair)?.iter().find(|rests| rests.iter().all(holds)).cloned()
+    fn remembered(&mut self, pair: &Pair) -> Option<Rests> {
+        // Answers that follow from those known count as known.
+        let count = self.remembered.get(pair)?.len();
+        for at in 0..count {
+            let rests = self.remembered.get(pair)?.get(at)?.clone();
+            if rests.iter().all(|(ask, holds)| self.decided(*ask).is_some_and(|(known, _)| known == *holds)) {
+                return Some(rests);
+            }
+        }
+        None
+    }
+
+    /// Whether a pair is known to be the same whatever the answers are.
+    fn is_free(&self, pair: &Pair) -> bool {
+        let first = || self.remembered.get(pair).and_then(|list| list.first());
+        pair.is_one() || self.open.get(pair) == Some(&false) || first().is_some_and(Vec::is_empty)
     }
 
     /// Goes on with both sides as far as the answers decide. Nothing when there are no steps left.
@@ -430,41 +617,41 @@ impl<'w> Walker<'w> {
         let mut before = Rests::new();
         loop {
             *steps = steps.checked_sub(1)?;
-            if pair.nodes[0] == pair.nodes[1] && pair.loaded[0] == pair.loaded[1] {
+            if self.is_free(&pair) {
                 return Some(Found::Done(before, false));
             }
             if let Some(rests) = self.remembered(&pair) {
                 before.extend(rests);
                 return Some(Found::Done(before, false));
             }
-            let asks = [self.asks(&pair, 0), self.asks(&pair, 1)];
-            let ask = match asks {
-                [None, None] => return Some(self.leaf(&pair, before)),
-                [Some(ask), None] | [None, Some(ask)] => ask,
-                // The one that has more before it: what both lead to is reached at the same time.
-                [Some(a), Some(b)] => {
-                    let height = |node: u32| self.meanings.said.get(node as usize).map_or(0, |said| said.height);
-                    if height(pair.nodes[0]) >= height(pair.nodes[1]) { a } else { b }
+            let Some(ask) = self.asked(&pair) else { return Some(self.leaf(&pair, before)) };
+            let Some((holds, _)) = self.decided(ask) else {
+                if let Some(rests) = self.cut_off(pair, steps) {
+                    self.remember(pair, &rests);
+                    before.extend(rests);
+                    return Some(Found::Done(before, false));
                 }
-            };
-            let Some((holds, by)) = self.decided(ask) else {
                 return Some(Found::Branch(pair, ask, before));
             };
-            before.push(by);
+            // Where the other answer leads to what is the same anyway, nothing rests on this one.
+            let other = self.next(pair, ask, !holds);
+            if !self.is_free(&other) {
+                before.push((ask, holds));
+            }
             pair = self.next(pair, ask, holds);
         }
     }
 
     /// Where both ways end.
-    fn leaf(&mut self, pair: &Pair, mut before: Rests) -> Found {
+    fn leaf(&mut self, pair: &Pair, before: Rests) -> Found {
         let leaf = self.terminals(pair.nodes[0], pair.nodes[1]);
         if matches!(leaf, Leaf::Same) {
             return Found::Done(before, false);
         }
         match (self.together(), leaf) {
             (Together::No(rests), _) => {
-                before.extend(rests);
-                Found::Done(before, false)
+                self.rule_out(&rests);
+                Found::Impossible(rests)
             }
             (Together::Yes(values), Leaf::Different(message)) => {
                 Found::Different(Box::new(self.witness(pair, message, &values)), pair.nodes)
