@@ -45,8 +45,9 @@ impl Verified {
     }
 }
 
-/// The parameter without which a compiler adds its own rules (LANGUAGE.md §7.4).
-const NO_IMPLICIT_RULES: &str = "NO_IMPLICIT_RULES";
+/// The parameter without which a compiler adds its own rules (LANGUAGE.md §7.4), and the one without
+/// which a text that is compiled with parameters has no pattern variables (§4.4).
+const WITHOUT_IMPLICIT_RULES: [&str; 2] = ["NO_IMPLICIT_RULES", "ENABLE_PATTERN_VARIABLES"];
 
 /// The text of a profile.
 ///
@@ -66,7 +67,8 @@ pub fn decompiled(profile: &Profile) -> Result<Decompiled, DecompileError> {
     let name = if name.is_empty() { "a profile".to_owned() } else { format!("'{name}'") };
     comment(format!("{name} of {}, decompiled", release.title()));
     if !rules.implicit {
-        comment(format!("compile with -D {NO_IMPLICIT_RULES}=1: it has no implicit rules"));
+        let options = WITHOUT_IMPLICIT_RULES.map(|name| format!("-D {name}=1")).join(" ");
+        comment(format!("it has no implicit rules: compile it with {options}"));
     }
     if let Some(flags) = &profile.flag_set {
         let flags: Vec<String> = flags.iter().map(ToString::to_string).collect();
@@ -86,7 +88,7 @@ pub fn verify(profile: &Profile, decompiled: &Decompiled) -> Result<Verified, Ve
     options.stand_ins = false;
     options.budget = Budget { steps: u64::MAX, ..Budget::default() };
     if !decompiled.rules.implicit {
-        options.parameters = Some(vec![(NO_IMPLICIT_RULES.to_owned(), "1".to_owned())]);
+        options.parameters = Some(WITHOUT_IMPLICIT_RULES.map(|name| (name.to_owned(), "1".to_owned())).to_vec());
     }
     let evaluated =
         sbpl::evaluate("decompiled", decompiled.text.as_bytes(), &options).map_err(VerifyError::Text)?;
