@@ -19,8 +19,21 @@ use crate::vocabulary::{FilterId, FilterKind, ModifierArgumentKind, ModifierId, 
 pub struct PoolObject {
     /// Its bytes, without padding.
     pub range: Range<usize>,
-    /// What it is: `pattern`, `regex`, `string`, `set`, `address`, `modifiers`.
+    /// What it is: `pattern`, `regex`, `string`, `set`, `mask`, `address`, `modifiers`.
     pub kind: &'static str,
+    /// Who refers to it, the first of several.
+    pub user: User,
+}
+
+/// What refers to a pool object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// The node with this number in the graph.
+    Node(usize),
+    /// The record of the profile with this number.
+    Profile(usize),
+    /// An entry of the table with this name, and its number; no node refers to the object.
+    Table(&'static str, usize),
 }
 
 /// Bytes or nodes that nothing refers to.
@@ -48,6 +61,24 @@ pub struct Decoded {
     pub objects: Vec<PoolObject>,
     /// What the decoder could not account for; empty for every blob that Apple's compiler makes.
     pub leftover: Vec<Leftover>,
+    /// The number in the blob of each node of the graph; empty where both are the same.
+    pub(super) origins: Vec<NodeId>,
+}
+
+impl Decoded {
+    /// Where a node of the graph lies in the blob.
+    #[must_use]
+    pub fn node_offset(&self, index: usize) -> usize {
+        self.header.nodes.start + NODE * self.origins.get(index).map_or(index, |origin| origin.index())
+    }
+
+    /// The number in the graph of each node of the blob, in the order of the blob.
+    #[must_use]
+    pub fn nodes_of_blob(&self) -> Vec<usize> {
+        let mut numbers: Vec<usize> = (0..self.graph.nodes.len()).collect();
+        numbers.sort_by_key(|index| self.node_offset(*index));
+        numbers
+    }
 }
 
 /// Decodes a single profile or a collection.
@@ -72,6 +103,7 @@ pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobEr
     let count = header.nodes.len() / NODE;
     let mut nodes = Vec::with_capacity(count);
     for index in 0..count {
+        decoder.pool.user = User::Node(index);
         nodes.push(decoder.node(index)?);
     }
     let nodes: Arc<[Node]> = nodes.into();
@@ -82,8 +114,9 @@ pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobEr
     let profile_flags = flag_names?;
     let _messages = decoder.names("messages")?;
     let mut profiles = Vec::with_capacity(header.records.len());
-    for record in &header.records {
-        let start = record.offset + if header.is_collection { 2 * layout.record.len() } else { 0 };
+    for (number, record) in header.records.iter().enumerate() {
+        decoder.pool.user = User::Profile(number);
+        let start = record.operations_start;
         let mut entries = Vec::with_capacity(record.operations.len());
         for (operation, entry) in record.operations.iter().enumerate() {
             let field = || format!("entry of operation {operation}");
@@ -116,7 +149,7 @@ pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobEr
     let sections = header.sections(bytes.len());
     let mut leftover = unaccounted(bytes, header.nodes.end, &objects)?;
     leftover.extend(unreached(&collection, |index| header.nodes.start + NODE * index));
-    Ok(Decoded { collection, graph, header, sections, objects, leftover })
+    Ok(Decoded { collection, graph, header, sections, objects, leftover, origins: Vec::new() })
 }
 
 /// Nodes that no operation of any profile leads to; `place` is where a node lies.
@@ -418,9 +451,14 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn names(&mut self, table: &str) -> Result<Vec<Vec<u8>>, BlobError> {
+    fn names(&mut self, table: &'static str) -> Result<Vec<Vec<u8>>, BlobError> {
         let header = self.header;
-        header.table(table).iter().map(|offset| self.c_string(*offset)).collect()
+        let entries = header.table(table).iter().enumerate();
+        let name = |(number, offset): (usize, &u16)| {
+            self.pool.user = User::Table(table, number);
+            self.c_string(*offset)
+        };
+        entries.map(name).collect()
     }
 
     fn bit_set(&mut self, offset: u16) -> Result<Vec<u16>, BlobError> {

@@ -7,7 +7,7 @@
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
-use super::decode::{Decoded, unreached};
+use super::decode::{Decoded, User, unreached};
 use super::layout::{Header, NODE, field_values, words};
 use super::pool::{Pool, unaccounted};
 use super::{BlobError, automaton, slice};
@@ -58,10 +58,12 @@ pub(super) fn decode(bytes: &[u8], release: &'static Release, layout: &EarlyLayo
     };
     // All that the table refers to, asked for or not.
     for number in 0..header.table("regexes").len() {
+        decoder.pool.user = User::Table("regexes", number);
         decoder.regex(number)?;
     }
     let mut read = Vec::with_capacity(header.nodes.len() / NODE);
     for index in 0..header.nodes.len() / NODE {
+        decoder.pool.user = User::Node(index);
         read.push(decoder.node(index)?);
     }
     let places = in_order(&read).map_err(|index| {
@@ -72,9 +74,10 @@ pub(super) fn decode(bytes: &[u8], release: &'static Release, layout: &EarlyLayo
     let nodes: Arc<[Node]> = nodes.into();
     let mut names = Vec::with_capacity(header.records.len());
     let mut tables = Vec::with_capacity(header.records.len());
-    for record in &header.records {
+    for (number, record) in header.records.iter().enumerate() {
+        decoder.pool.user = User::Profile(number);
         names.push(if header.is_collection { decoder.c_string(record.name)? } else { Vec::new() });
-        let start = record.offset + record_length(layout, header.is_collection);
+        let start = record.operations_start;
         let mut entries = Vec::with_capacity(record.operations.len());
         for (operation, entry) in record.operations.iter().enumerate() {
             let found = decoder.link(|| format!("entry of operation {operation}"), start + 2 * operation, *entry)?;
@@ -102,7 +105,12 @@ pub(super) fn decode(bytes: &[u8], release: &'static Release, layout: &EarlyLayo
             Profile::new(name, graph)
         })
         .collect();
-    let objects = decoder.pool.objects();
+    let mut objects = decoder.pool.objects();
+    for object in &mut objects {
+        if let User::Node(index) = &mut object.user {
+            *index = places.get(*index).map_or(*index, |place| place.index());
+        }
+    }
     let variable_order = (0..u16::try_from(variables.len()).unwrap_or(u16::MAX)).collect();
     let graph = profiles[0].graph.clone();
     let collection = Collection {
@@ -115,7 +123,7 @@ pub(super) fn decode(bytes: &[u8], release: &'static Release, layout: &EarlyLayo
     let sections = header.sections(bytes.len());
     let mut leftover = unaccounted(bytes, pool_start, &objects)?;
     leftover.extend(unreached(&collection, |index| header.nodes.start + NODE * origins[index].index()));
-    Ok(Decoded { collection, graph, header, sections, objects, leftover })
+    Ok(Decoded { collection, graph, header, sections, objects, leftover, origins })
 }
 
 /// Flag bits of terminals that the release's vocabulary has a name for.
@@ -124,14 +132,10 @@ fn known_flags(release: &Release) -> u32 {
     modifiers.fold(Terminal::DENY, |flags, modifier| flags | modifier.mask)
 }
 
-/// Bytes of a profile's record before its operation table.
-fn record_length(layout: &EarlyLayout, is_collection: bool) -> usize {
-    layout.collection.as_ref().filter(|_| is_collection).map_or(0, |collection| 2 * collection.record.len())
-}
-
 fn read_header(bytes: &[u8], release: &Release, layout: &EarlyLayout) -> Result<Header, BlobError> {
     let mut header = Header {
         fields: Vec::with_capacity(layout.fields.len() + 1),
+        field_offsets: Vec::new(),
         tables: Vec::new(),
         tables_behind_nodes: None,
         is_collection: false,
@@ -146,6 +150,7 @@ fn read_header(bytes: &[u8], release: &Release, layout: &EarlyLayout) -> Result<
     };
     let read = |header: &mut Header, fields: &[HeaderField]| -> Result<(), BlobError> {
         header.fields.extend(field_values(bytes, fields)?);
+        header.field_offsets.extend(fields.iter().map(|field| field.offset));
         header.length = fields.last().map_or(header.length, |field| field.offset + field.width);
         Ok(())
     };

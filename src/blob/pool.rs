@@ -3,15 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use super::decode::{Leftover, PoolObject};
+use super::decode::{Leftover, PoolObject, User};
 use super::{BlobError, slice};
 use crate::policy::rules::Address;
 
 /// What a decoder has read so far.
-#[derive(Default)]
 pub(super) struct Pool {
-    /// Start to end and kind.
-    objects: BTreeMap<usize, (usize, &'static str)>,
+    /// Whoever refers to the objects that are noted next.
+    pub user: User,
+    /// Start to end, kind, and who refers to it.
+    objects: BTreeMap<usize, (usize, &'static str, User)>,
     /// Bytes that were copied for single nodes.
     copied: usize,
 }
@@ -20,20 +21,30 @@ pub(super) struct Pool {
 /// limit, 65,535 nodes with one string of 64 KB would take 4 GB.
 const MAX_COPIED: usize = 64 << 20;
 
+impl Default for Pool {
+    fn default() -> Self {
+        Self { user: User::Node(0), objects: BTreeMap::new(), copied: 0 }
+    }
+}
+
 impl Pool {
     /// Notes an object; it may be noted before, and overlaps no other. That is found out now and
     /// not at the end, since objects that overlap could claim far more than the blob has.
     pub fn account(&mut self, start: usize, length: usize, kind: &'static str) -> Result<(), BlobError> {
         let end = start + length;
         let overlaps = match self.objects.range(..end).next_back() {
-            Some((known, (known_end, _))) if *known == start => *known_end != end,
-            Some((_, (known_end, _))) => *known_end > start,
+            Some((known, (known_end, ..))) if *known == start => *known_end != end,
+            Some((_, (known_end, ..))) => *known_end > start,
             None => false,
         };
         if overlaps {
             return Err(BlobError::bad(kind, start, "overlaps another object"));
         }
-        self.objects.entry(start).or_insert((end, kind));
+        let (_, _, user) = self.objects.entry(start).or_insert((end, kind, self.user));
+        // What a node compares with says more than that a table has it.
+        if matches!((&user, self.user), (User::Table(..), User::Node(_))) {
+            *user = self.user;
+        }
         Ok(())
     }
 
@@ -59,7 +70,8 @@ impl Pool {
 
     /// The objects, by offset.
     pub fn objects(self) -> Vec<PoolObject> {
-        self.objects.into_iter().map(|(start, (end, kind))| PoolObject { range: start..end, kind }).collect()
+        let objects = self.objects.into_iter();
+        objects.map(|(start, (end, kind, user))| PoolObject { range: start..end, kind, user }).collect()
     }
 }
 
@@ -67,7 +79,7 @@ impl Pool {
 pub(super) fn unaccounted(bytes: &[u8], start: usize, objects: &[PoolObject]) -> Result<Vec<Leftover>, BlobError> {
     let mut leftover = Vec::new();
     let mut end = start;
-    let blob_end = PoolObject { range: bytes.len()..bytes.len(), kind: "end" };
+    let blob_end = PoolObject { range: bytes.len()..bytes.len(), kind: "end", user: User::Node(0) };
     for object in objects.iter().chain([&blob_end]) {
         if object.range.start < end {
             return Err(BlobError::bad(object.kind, object.range.start, "overlaps the object before it"));
