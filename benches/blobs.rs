@@ -1,5 +1,5 @@
 //! In: real blobs where they are, and a large one made here. Out: how fast they are decoded, which
-//! validates them, and shown, in bytes of the blob per second, and how much memory each takes at most.
+//! validates them, and shown, in bytes of the blob per second; `memory` says how much memory each takes.
 //! Never: part of CI; figures and how to read them are in `docs/performance.md`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, missing_docs)]
@@ -8,19 +8,15 @@ use std::fmt::Write as _;
 use std::io;
 use std::path::Path;
 
+use divan::Bencher;
 use divan::counter::BytesCount;
-use divan::{AllocProfiler, Bencher};
 use sbtool::blob::{self, Decoded};
 use sbtool::policy::passes::{Passes, build};
 use sbtool::sbpl::{self, Options};
 use sbtool::views::{self, Document};
 use sbtool::vocabulary::Release;
 
-/// Counts; its own cost is in the times of benchmarks that allocate.
-#[global_allocator]
-static ALLOCATIONS: AllocProfiler = AllocProfiler::system();
-
-fn main() {
+pub fn main() {
     divan::main();
 }
 

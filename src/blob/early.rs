@@ -4,8 +4,10 @@
 //! Links and offsets are 8-byte words from the start of the blob. The regex table lies right behind the
 //! nodes, lengths have four bytes, and a string has a type in front of it in place of a program.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::decode::{Decoded, User, unreached};
 use super::layout::{Header, NODE, field_values, words};
@@ -51,9 +53,9 @@ pub(super) fn decode(bytes: &[u8], release: &'static Release, layout: &EarlyLayo
         patterns_are: layout.patterns,
         pool_start,
         known_flags: known_flags(release),
-        pool: Pool::default(),
-        patterns: HashMap::new(),
-        regexes: HashMap::new(),
+        pool: Pool::new(bytes.len()),
+        patterns: FxHashMap::default(),
+        regexes: FxHashMap::default(),
         variables: Vec::new(),
     };
     // All that the table refers to, asked for or not.
@@ -66,12 +68,21 @@ pub(super) fn decode(bytes: &[u8], release: &'static Release, layout: &EarlyLayo
         decoder.pool.user = User::Node(index);
         read.push(decoder.node(index)?);
     }
-    let places = in_order(&read).map_err(|index| {
-        let offset = header.nodes.start + NODE * index;
-        BlobError::bad(format!("links of node {index}"), offset, "lead back to it, so that a walk has no end")
-    })?;
-    let (nodes, origins) = placed(read, &places);
-    let nodes: Arc<[Node]> = nodes.into();
+    let leads_on = |(index, node): (usize, &Node)| match node {
+        Node::Test { matched, unmatched, .. } => matched.index() > index && unmatched.index() > index,
+        Node::Terminal(_) => true,
+    };
+    // Empty where each node stays where it lies.
+    let mut places = Vec::new();
+    let mut origins = Vec::new();
+    if !read.iter().enumerate().all(leads_on) {
+        places = in_order(&read).map_err(|index| {
+            let offset = header.nodes.start + NODE * index;
+            BlobError::bad(format!("links of node {index}"), offset, "lead back to it, so that a walk has no end")
+        })?;
+        (read, origins) = placed(read, &places);
+    }
+    let nodes: Arc<[Node]> = read.into();
     let mut names = Vec::with_capacity(header.records.len());
     let mut tables = Vec::with_capacity(header.records.len());
     for (number, record) in header.records.iter().enumerate() {
@@ -81,7 +92,7 @@ pub(super) fn decode(bytes: &[u8], release: &'static Release, layout: &EarlyLayo
         let mut entries = Vec::with_capacity(record.operations.len());
         for (operation, entry) in record.operations.iter().enumerate() {
             let found = decoder.link(|| format!("entry of operation {operation}"), start + 2 * operation, *entry)?;
-            entries.push(places[found.index()]);
+            entries.push(places.get(found.index()).copied().unwrap_or(found));
         }
         tables.push(entries);
     }
@@ -122,7 +133,8 @@ pub(super) fn decode(bytes: &[u8], release: &'static Release, layout: &EarlyLayo
     };
     let sections = header.sections(bytes.len());
     let mut leftover = unaccounted(bytes, pool_start, &objects)?;
-    leftover.extend(unreached(&collection, |index| header.nodes.start + NODE * origins[index].index()));
+    let place = |index: usize| origins.get(index).map_or(index, |origin| origin.index());
+    leftover.extend(unreached(&collection, |index| header.nodes.start + NODE * place(index)));
     Ok(Decoded { collection, graph, header, sections, objects, leftover, origins })
 }
 
@@ -263,8 +275,8 @@ struct Decoder<'a> {
     known_flags: u32,
     pool: Pool,
     /// What has been read, by offset: many nodes may have one argument.
-    patterns: HashMap<usize, Arc<Tree>>,
-    regexes: HashMap<usize, Arc<Automaton>>,
+    patterns: FxHashMap<usize, Arc<Tree>>,
+    regexes: FxHashMap<usize, Arc<Automaton>>,
     /// Names of variables in the order in which nodes ask for them; there are two at most.
     variables: Vec<Vec<u8>>,
 }
