@@ -64,6 +64,8 @@ enum Value {
 
 enum Made {
     Terminal(u16),
+    /// Flags, signal, number of a message.
+    Ending(u8, u8, u8),
     Test(u8, Value, usize, usize),
 }
 
@@ -96,12 +98,33 @@ fn blob(
     objects: &[Vec<u8>],
     regexes: &[usize],
 ) -> Vec<u8> {
+    blob_with(release, is_collection, profiles, nodes, objects, [regexes, &[], &[]])
+}
+
+/// The same with which objects are regexes, names of variables and messages, where the release has such.
+fn blob_with(
+    release: &Release,
+    is_collection: bool,
+    profiles: &[MadeProfile],
+    nodes: &[Made],
+    objects: &[Vec<u8>],
+    tables: [&[usize]; 3],
+) -> Vec<u8> {
+    let layout = release.early_layout().unwrap();
+    let collection = layout.collection.as_ref().filter(|_| is_collection);
+    let more = collection.map_or(&[][..], |collection| &collection.fields);
+    let fields: Vec<_> = layout.fields.iter().chain(more).collect();
+    let header = fields.last().map_or(0, |field| field.offset + field.width);
     let slots = release.operation_slots();
-    let header = if is_collection { 8 } else { 6 };
     let record = 2 * slots + if is_collection { 4 } else { 0 };
     let start = (header + record * profiles.len()).next_multiple_of(8);
-    let table = start + 8 * nodes.len();
-    let mut pool = (table + 2 * regexes.len()).next_multiple_of(8);
+    let mut end = start + 8 * nodes.len();
+    let table_places = tables.map(|table| {
+        let place = end;
+        end = (end + 2 * table.len()).next_multiple_of(8);
+        place
+    });
+    let mut pool = end;
     let mut places = Vec::new();
     for object in objects {
         places.push(u16::try_from(pool / 8).unwrap());
@@ -109,11 +132,24 @@ fn blob(
     }
     let node = |index: usize| u16::try_from(start / 8 + index).unwrap();
     let count = |count: usize| u16::try_from(count).unwrap();
-    let flags = if is_collection { 0x8000 } else { profiles[0].1 };
-    let mut words = vec![flags, count(table / 8), count(regexes.len())];
-    if is_collection {
-        words.push(count(profiles.len()));
+    let mut out = Vec::new();
+    for field in fields {
+        let value = match field.name.as_str() {
+            "flags" if is_collection => 0x8000,
+            "flags" => profiles[0].1,
+            "profiles" => count(profiles.len()),
+            "regex_table" => count(table_places[0] / 8),
+            "variables_table" => count(table_places[1] / 8),
+            "messages_table" => count(table_places[2] / 8),
+            "regexes" => count(tables[0].len()),
+            "variables" => count(tables[1].len()),
+            "messages" => count(tables[2].len()),
+            other => panic!("{other}"),
+        };
+        assert_eq!(out.len(), field.offset);
+        out.extend(&value.to_le_bytes()[..field.width]);
     }
+    let mut words = Vec::new();
     for (name, flags, entries) in profiles {
         if is_collection {
             words.extend([places[*name], *flags]);
@@ -124,11 +160,12 @@ fn blob(
         }
         words.extend(operations);
     }
-    let mut out: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+    out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
     out.resize(start, 0);
     for made in nodes {
         let (head, words) = match made {
             Made::Terminal(flags) => ([1, 0], [*flags, 0, 0]),
+            Made::Ending(flags, signal, message) => ([1, *flags], [u16::from(*signal), u16::from(*message), 0]),
             Made::Test(filter, value, matched, unmatched) => {
                 let value = match value {
                     Value::Number(number) => *number,
@@ -140,7 +177,10 @@ fn blob(
         out.extend(head);
         out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
     }
-    out.extend(regexes.iter().flat_map(|object| places[*object].to_le_bytes()));
+    for (table, place) in tables.iter().zip(table_places).filter(|(table, _)| !table.is_empty()) {
+        out.resize(place, 0);
+        out.extend(table.iter().flat_map(|object| places[*object].to_le_bytes()));
+    }
     for (object, place) in objects.iter().zip(places) {
         out.resize(8 * usize::from(place), 0);
         out.extend(object);
@@ -238,6 +278,179 @@ fn a_single_profile_made_here_is_read_and_not_written() {
         assert_eq!(shown, ["allow (with report)", "deny (with no-report)"]);
         let refused = blob::encode(&decoded.graph);
         assert!(matches!(&refused, Err(EncodeError::ReadOnly { release }) if release == name), "{refused:?}");
+    }
+}
+
+/// A program: its length does not count itself.
+fn program(bytes: &[u8]) -> Vec<u8> {
+    [&u32::try_from(bytes.len()).unwrap().to_le_bytes()[..], bytes].concat()
+}
+
+/// Blobs of the families that are known from descriptions only (FORMAT.md §1.1, §1.2, §1.4, §3.3, §4.2).
+fn from_the_text_alone() -> Vec<(&'static str, Vec<u8>)> {
+    let nodes = |ending: fn(u8) -> Made, extension: u8, extended: Value| {
+        vec![
+            Made::Test(0x01, Value::Object(0), 3, 1),
+            Made::Test(0x81, Value::Number(0), 3, 4),
+            Made::Test(extension, extended, 3, 4),
+            ending(0),
+            ending(5),
+        ]
+    };
+    let flags: fn(u8) -> Made = |flags| Made::Terminal(u16::from(flags));
+    let bytes: fn(u8) -> Made = |flags| Made::Ending(flags, 0, 0);
+    let entries: [(&str, usize); 2] = [("file-read-data", 0), ("file-write-data", 2)];
+    let mut blobs = Vec::new();
+    // Paths are expressions only, and an extension is asked for without a name.
+    let only = [Made::Test(1, Value::Number(0), 2, 3), Made::Test(12, Value::Number(1), 2, 3), flags(0), flags(5)];
+    let starts: [(&str, usize); 2] = [("file-read-data", 0), ("file-write-data", 1)];
+    blobs.push(("ios-4", blob(release("ios-4"), false, &[(0, 0, &starts)], &only, &[regex()], &[0])));
+    for (name, extension, extended) in
+        [("ios-5", 0x12, Value::Number(1)), ("ios-6", 0x14, Value::Object(2)), ("ios-7", 0x17, Value::Object(2))]
+    {
+        let nodes = nodes(flags, extension, extended);
+        let objects = [string(0, "/a"), regex(), name_of_extension()];
+        let count = if name == "ios-5" { 2 } else { 3 };
+        blobs.push((name, blob(release(name), false, &[(0, 0, &entries)], &nodes, &objects[..count], &[1])));
+    }
+    let literal = || program(b"\x41/a\x0f\x00\x0f\x0a");
+    for (name, ending) in [("ios-10", flags), ("ios-11", flags), ("ios-12", bytes)] {
+        let with_variable = program(b"\x10\x0f\x41/t\x0f\x0a");
+        let objects = [literal(), regex(), name_of_extension(), with_variable, self::name("HOME"), self::name("one")];
+        let mut nodes = nodes(ending, 0x17, Value::Object(2));
+        nodes.insert(0, Made::Test(0x01, Value::Object(3), 4, 1));
+        for made in &mut nodes[1..] {
+            if let Made::Test(_, _, matched, unmatched) = made {
+                (*matched, *unmatched) = (*matched + 1, *unmatched + 1);
+            }
+        }
+        let entries: [(&str, usize); 2] = [("file-read-data", 0), ("file-write-data", 3)];
+        let (single, of_many) = ([(0, 1, &entries[..])], [(5, 0, &entries[..])]);
+        let tables: [&[usize]; 3] = [&[1], &[4], &[]];
+        blobs.push((name, blob_with(release(name), false, &single, &nodes, &objects[..5], tables)));
+        blobs.push((name, blob_with(release(name), true, &of_many, &nodes, &objects, tables)));
+    }
+    blobs
+}
+
+fn name_of_extension() -> Vec<u8> {
+    name("com.apple.key")
+}
+
+#[test]
+fn families_from_the_text_alone_are_read_to_the_last_byte() {
+    for (name, bytes) in from_the_text_alone() {
+        let decoded = decode(&bytes, release(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(decoded.leftover, [], "{name}");
+        assert_sound(&decoded, bytes.len());
+        assert!(release(name).is_from_text_alone() && release(name).reads_blobs());
+        let graph = &decoded.graph;
+        let strings = name != "ios-4";
+        for (path, allowed) in [("/a", strings), ("/a/x", false), ("/x", true), ("/xy", true), ("/", false)] {
+            assert_eq!(denies(graph, "file-read-data", &[&format!("path={path}")]), !allowed, "{name}: {path}");
+        }
+        let facts: &[&str] =
+            if ["ios-4", "ios-5"].contains(&name) { &["extension=#t"] } else { &["extension=com.apple.key"] };
+        assert!(!denies(graph, "file-write-data", facts), "{name}");
+        assert!(denies(graph, "file-write-data", &[]), "{name}");
+        assert!(matches!(blob::encode(graph), Err(EncodeError::ReadOnly { .. })), "{name}");
+        if decoded.header.table("variables").len() == 1 {
+            assert_eq!(graph.variables[..], [b"HOME".to_vec()], "{name}");
+            let Some(Node::Test { test, .. }) = graph.node(NodeId(0)) else { panic!("{name}: no test") };
+            assert_eq!(describe::test(graph, test), "(path ${HOME} \"/t\")", "{name}");
+        }
+    }
+    // What was read of real blobs says so.
+    assert!(["macos-10.6", "ios-9.3", "ios-13"].iter().all(|name| !release(name).is_from_text_alone()));
+}
+
+/// What the program prints of a blob: standard output, and whether it says that all is accounted for.
+fn printed(bytes: &[u8], arguments: &[&str]) -> (String, bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("blob");
+    std::fs::write(&path, bytes).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_sbtool")).args(arguments).arg(&path).output().unwrap();
+    (String::from_utf8(output.stdout).unwrap(), output.status.success())
+}
+
+/// All views of a blob that was read from a description say so, and only those; the JSON is what its
+/// schema says.
+#[test]
+fn what_is_from_the_text_alone_says_so() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas/decode.schema.json");
+    let schema: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let mut blobs = from_the_text_alone();
+    blobs.push(("ios-9.3", collection()));
+    for (name, bytes) in blobs {
+        let alone = name != "ios-9.3";
+        for format in ["text", "json", "hex"] {
+            let (shown, whole) = printed(&bytes, &["decode", "--release", name, "--format", format]);
+            assert!(whole, "{name} {format}");
+            let says = shown.contains("from the text alone: no blob of this family was at hand");
+            assert_eq!(says, alone, "{name} {format}: {shown}");
+            if format == "json" {
+                let document = serde_json::from_str(&shown).unwrap();
+                if let Err(error) = schema.validate(&document) {
+                    panic!("{name}: {}: {error}", error.instance_path());
+                }
+            }
+        }
+    }
+}
+
+/// FORMAT.md §1.4, by its own offsets.
+#[test]
+fn headers_of_ios_10_to_12_are_where_the_text_says() {
+    let word = |bytes: &[u8], offset: usize| u16::from_le_bytes([bytes[offset], bytes[offset + 1]]);
+    for (name, bytes) in from_the_text_alone() {
+        let is_collection = word(&bytes, 0) == 0x8000;
+        let decoded = decode(&bytes, release(name)).unwrap();
+        let nodes_end = u16::try_from(decoded.header.nodes.end / 8).unwrap();
+        match name {
+            "ios-4" | "ios-5" => assert_eq!((word(&bytes, 0), word(&bytes, 2)), (nodes_end, 1)),
+            "ios-6" | "ios-7" => assert_eq!((word(&bytes, 2), word(&bytes, 4)), (nodes_end, 1)),
+            "ios-10" | "ios-11" => {
+                assert_eq!((word(&bytes, 2), word(&bytes, 4)), (nodes_end, 1));
+                assert_eq!((word(&bytes, 6), word(&bytes, 8)), (nodes_end + 1, 1));
+                assert!(!is_collection || word(&bytes, 10) == 1);
+                assert_eq!(decoded.header.records[0].offset, if is_collection { 12 } else { 10 });
+            }
+            _ => {
+                assert_eq!((word(&bytes, 2), word(&bytes, 4)), (nodes_end, nodes_end + 1));
+                assert_eq!((word(&bytes, 8), bytes[10], bytes[11]), (1, 1, 0));
+                assert!(!is_collection || word(&bytes, 12) == 1);
+                assert_eq!(decoded.header.records[0].offset, if is_collection { 14 } else { 12 });
+            }
+        }
+    }
+}
+
+#[test]
+fn signals_and_messages_of_ios_12() {
+    let nodes = [Made::Ending(1, 9, 0), Made::Ending(5, 0, 1), Made::Ending(4, 0, 0)];
+    let starts: [(&str, usize); 2] = [("signal", 0), ("process-fork", 1)];
+    let make = |nodes: &[Made]| {
+        blob_with(release("ios-12"), false, &[(0, 0, &starts)], nodes, &[name("no")], [&[], &[], &[0]])
+    };
+    let decoded = decode(&make(&nodes), release("ios-12")).unwrap();
+    assert_eq!(decoded.leftover, []);
+    let shown = |index: usize| match &decoded.graph.nodes[index] {
+        Node::Terminal(terminal) => describe::terminal(&decoded.graph, terminal),
+        Node::Test { .. } => panic!("no terminal"),
+    };
+    assert_eq!(shown(0), "deny (with no-report) (with send-signal 9)");
+    assert_eq!(shown(1), "deny (with message \"no\")");
+    assert_eq!(shown(2), "allow (with report)");
+    let second = [Made::Ending(1, 9, 0), Made::Ending(5, 0, 2), Made::Ending(4, 0, 0)];
+    assert!(decode(&make(&second), release("ios-12")).unwrap_err().to_string().contains("message 2 of 1"));
+}
+
+#[test]
+fn every_bit_of_a_blob_from_the_text_alone_may_be_wrong() {
+    for (name, bytes) in from_the_text_alone() {
+        let accepted = damage(&bytes, release(name), 0..8 * bytes.len());
+        assert!(accepted > 0 && accepted < 4 * bytes.len(), "{name}: {accepted} of {}", 8 * bytes.len());
     }
 }
 

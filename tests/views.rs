@@ -148,6 +148,38 @@ fn the_schema_refuses_what_is_not_so() {
     }
 }
 
+/// A blob of a release whose operations no grammar file has: their names come from a file.
+#[test]
+fn operations_may_come_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let names = ["default", "file*", "file-read*", "file-read-data", "file-read-new", "quite-other"];
+    std::fs::write(path("names"), names.join("\n") + "\n").unwrap();
+    let names = names.map(str::to_owned);
+    let release: &'static Release = Box::leak(Box::new(Release::with_operations("ios-17", &names).unwrap()));
+    let graph = compiled(release, "(version 2)(deny default)(allow file-read-new (literal \"/a\"))(allow quite-other)");
+    let bytes = blob::encode(&graph).unwrap();
+    assert_eq!(bytes[4], 6);
+    std::fs::write(path("blob"), &bytes).unwrap();
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_sbtool")).args(arguments).output().unwrap();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), output.status.code())
+    };
+    let (blob, list) = (path("blob"), path("names"));
+    let known = ["--release", "ios-17", "--operations", &list];
+    let (shown, status) = run(&[&["decode", &blob][..], &known].concat());
+    assert!(status == Some(0) && shown.contains("file-read-new") && shown.contains("quite-other"), "{shown}");
+    assert_eq!(run(&[&["reencode", &blob][..], &known].concat()).1, Some(0));
+    let (shown, status) = run(&[&["compare", &blob, &blob][..], &known].concat());
+    assert!(status == Some(0) && shown.starts_with("identical"), "{shown}");
+    // Without, or with a list of another length, it is no blob of the release.
+    assert_eq!(run(&["decode", &blob, "--release", "ios-17"]).1, Some(65));
+    std::fs::write(path("names"), "default\nfile*\n").unwrap();
+    assert_eq!(run(&[&["decode", &blob][..], &known].concat()).1, Some(65));
+    std::fs::write(path("names"), "file*\ndefault\n").unwrap();
+    assert_eq!(run(&[&["decode", &blob][..], &known].concat()).1, Some(65));
+}
+
 /// The parts are the whole blob in its order; what is left over is told as that.
 fn assert_parts(name: &str, bytes: &[u8], decoded: &Decoded) {
     let mut end = 0;

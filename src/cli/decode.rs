@@ -8,7 +8,7 @@ use clap::builder::styling::AnsiColor;
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
-use super::input::{self, SourceOptions};
+use super::input::{self, OperationsOption, SourceOptions};
 use super::output::{self, Console, Format, table};
 use super::status::{Failure, Status};
 use crate::blob::{Decoded, legacy};
@@ -41,13 +41,16 @@ enum View {
   sbtool decode --format hex profile.sb.bin
   sbtool decode --format legacy golden/profiles/*.sb -o out/golden_decodes.json
   sbtool decode --format legacy --golden golden/golden_decodes.json golden/profiles/*.sb
-  sbtool decode shipped.bin --compare profile.sb")]
+  sbtool decode shipped.bin --compare profile.sb
+  sbtool decode --release ios-12 --operations names.txt profile.bin")]
 pub struct Options {
     /// Blobs or profiles; '-' is standard input
     #[arg(value_name = "BLOB", required = true)]
     blobs: Vec<String>,
     #[command(flatten)]
     source: SourceOptions,
+    #[command(flatten)]
+    operations: OperationsOption,
     /// How to show it
     #[arg(long, value_enum, default_value_t = View::Text)]
     format: View,
@@ -63,6 +66,7 @@ pub struct Options {
 }
 
 pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
+    let source = &options.operations.on(&options.source);
     if let Some(other) = &options.compare {
         let [one] = options.blobs.as_slice() else {
             return Err(Failure::Usage("--compare takes one BLOB".to_owned()));
@@ -72,11 +76,11 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
             View::Json => Format::Json,
             View::Hex | View::Legacy => return Err(Failure::Usage("--compare prints text or json".to_owned())),
         };
-        return super::compare::two(one, other, &options.source, format, console);
+        return super::compare::two(one, other, source, format, console);
     }
     let mut blobs = Vec::new();
     for name in &options.blobs {
-        let (bytes, decoded) = options.source.load_blob(input::read(name)?, console)?;
+        let (bytes, decoded) = source.load_blob(input::read(name)?, console)?;
         blobs.push((name.as_str(), bytes, decoded));
     }
     let entries = || blobs.iter().map(|(name, bytes, decoded)| golden_entry(name, bytes, decoded)).collect::<Vec<_>>();
@@ -85,7 +89,7 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
     }
     let console = &console.for_file(options.output.as_ref());
     if options.format == View::Legacy {
-        let release = options.source.release.get()?;
+        let release = source.release.get()?;
         let metadata = Metadata { world_id: release.name().to_owned() };
         let golden = output::json(&GoldenDecodes { metadata, decodes: entries() })?;
         console.deliver(golden, options.output.as_ref())?;
@@ -96,7 +100,7 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
             }
             View::Json => json(&blobs, out),
             View::Text | View::Legacy => {
-                let one_profile = options.source.profile_name.is_some();
+                let one_profile = source.profile_name.is_some();
                 blobs.iter().enumerate().try_for_each(|(number, (name, bytes, decoded))| {
                     if number > 0 {
                         writeln!(out)?;

@@ -90,8 +90,8 @@ fn text(name: &[u8]) -> String {
     String::from_utf8_lossy(name).into_owned()
 }
 
-/// What blobs of this release were read to check its reader; nothing where some real ones were.
+/// What to say of a blob whose container was read by descriptions alone; nothing of others.
 #[must_use]
-pub fn unproven(_decoded: &Decoded) -> Option<&'static str> {
-    None
+pub fn unproven(decoded: &Decoded) -> Option<&'static str> {
+    decoded.graph.release.is_from_text_alone().then_some("from the text alone: no blob of this family was at hand")
 }

@@ -81,6 +81,7 @@ impl PartKind {
 
     fn of_object(object: &PoolObject) -> Self {
         match object.kind {
+            "table" => Self::Tables,
             "pattern" => Self::Patterns,
             "regex" => Self::Regexes,
             "set" | "mask" => Self::Sets,
@@ -328,6 +329,7 @@ impl Viewer<'_> {
                 });
                 format!("profile flags {}", names.collect::<Vec<_>>().join(" "))
             }
+            ("table", User::Table(table, _)) => format!("of {table}"),
             (_, User::Table(table, number)) => format!("number {number} of the {table}, which no node asks for"),
         };
         short(format!("{kind} {what}"))
