@@ -14,6 +14,8 @@ use sbtool::views::{self, PartKind};
 use sbtool::vocabulary::{Release, release_names};
 use serde_json::Value;
 
+mod made;
+
 fn schema() -> jsonschema::Validator {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas/decode.schema.json");
     let schema: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
@@ -222,4 +224,47 @@ fn the_parts_of_a_blob_are_the_whole_of_it() {
         assert!(!decoded.leftover.is_empty(), "{name}");
         assert_parts(&name, &bytes, &decoded);
     }
+}
+
+/// 20,000 nodes with one pattern of 60 KB: 1.2 GB of text if each had it. The views have a limit, and say
+/// in the place of more that there is more.
+#[test]
+fn what_nodes_share_is_not_written_without_bound() {
+    struct Counter(usize);
+    impl std::io::Write for Counter {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+    let mut program = Vec::new();
+    for _ in 0..188 {
+        program.extend([0x04, 0xff]);
+        program.extend([b'x'; 320]);
+        program.push(0x0f);
+    }
+    program.push(0x0a);
+    let count = 20_000;
+    let mut nodes: Vec<made::Made> =
+        (0..count).map(|index| made::Made::Test(1, made::Value::Object(0), count, index + 1)).collect();
+    nodes.extend([made::Made::Terminal(0), made::Made::Terminal(5)]);
+    let starts: [(&str, usize); 1] = [("file-read-data", 0)];
+    let object = [u32::try_from(program.len()).unwrap().to_le_bytes().to_vec(), program].concat();
+    let release = made::release("ios-10");
+    let bytes = made::blob(release, false, &[(0, 0, &starts)], &nodes, &[object], &[]);
+    let decoded = blob::decode(&bytes, release).unwrap();
+    let mut counter = Counter(0);
+    serde_json::to_writer(&mut counter, &views::Document::new("b", bytes.len(), String::new(), &decoded)).unwrap();
+    assert!((60 << 20..100 << 20).contains(&counter.0), "{}", counter.0);
+    let texts = views::Texts::new(&decoded.graph);
+    let shown = |index: usize| match &decoded.graph.nodes[index] {
+        sbtool::policy::graph::Node::Test { test, .. } => texts.test(test).len(),
+        sbtool::policy::graph::Node::Terminal(_) => 0,
+    };
+    let all: usize = (0..count).map(shown).sum();
+    assert!((60 << 20..70 << 20).contains(&all), "{all}");
+    assert_parts("shared", &bytes, &decoded);
 }

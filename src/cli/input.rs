@@ -305,6 +305,8 @@ pub fn decode(name: &str, bytes: &[u8], release: &'static Release, console: &Con
             fitting.push(decoded);
         }
     }
+    // A release whose blobs were at hand before one that is only described.
+    fitting.sort_by_key(|decoded| decoded.graph.release.is_from_text_alone());
     let names: Vec<&str> = fitting.iter().map(|decoded| decoded.graph.release.name()).collect();
     let Some((first, others)) = names.split_first() else { return Err(error) };
     let choice = match others {

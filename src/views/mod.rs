@@ -42,8 +42,9 @@ pub struct PatternString {
     pub prefix: bool,
 }
 
-/// Most bytes of text for patterns and expressions of one blob. The largest real blob takes 8 MB.
-const MOST_TEXT: usize = 256 << 20;
+/// Most bytes of text for patterns and expressions of one blob. The document of the largest real blob has
+/// 22 MB in all.
+const MOST_TEXT: usize = 64 << 20;
 
 impl<'a> Texts<'a> {
     /// The tests of this graph.
