@@ -63,4 +63,5 @@ pub mod properties;
 pub mod runtime;
 pub mod sbpl;
 mod sbpl_text;
+pub mod views;
 pub mod vocabulary;

@@ -8,6 +8,7 @@ use crate::sbpl::reader::read_form;
 use crate::sbpl::scheme::Symbols;
 use crate::sbpl::source::{SourceId, Sources};
 use crate::sbpl::{self, Budget, Options};
+use crate::views;
 use crate::vocabulary::{DEFAULT_RELEASE, Release};
 
 fn release() -> &'static Release {
@@ -76,14 +77,27 @@ pub fn evaluator(text: &[u8]) {
 }
 
 /// Releases that stand for each form of container (FORMAT.md §1.1 to §1.6).
-const CONTAINERS: [&str; 5] = [DEFAULT_RELEASE, "ios-13", "ios-26", "ios-9.3", "macos-10.6"];
+const CONTAINERS: [&str; 7] = [DEFAULT_RELEASE, "ios-13", "ios-26", "ios-9.3", "macos-10.6", "ios-10", "ios-12"];
 
-/// Any bytes decode or give an error, as a blob of any container; what decodes encodes, where the
-/// release is not read only, and encodes the same when it is decoded again.
+/// Any bytes decode or give an error, as a blob of any container; what decodes has views, of which the
+/// parts are the whole blob in its order; it encodes, where the release is not read only, and encodes the
+/// same when it is decoded again.
 pub fn blob(bytes: &[u8]) {
     for name in CONTAINERS {
         let release = Release::named(name).unwrap_or_else(|error| panic!("{error}"));
         let Ok(decoded) = blob::decode(bytes, release) else { continue };
+        let mut end = 0;
+        let parts = views::parts(&decoded, bytes, |part, note| {
+            assert_eq!(part.range.start, end, "{name}: {part:?}");
+            end = part.range.end;
+            (0..part.range.len().div_ceil(part.width)).for_each(|row| drop(note(row)));
+            Ok::<(), ()>(())
+        });
+        assert!(parts.is_ok() && end == bytes.len(), "{name}: the parts end at {end}");
+        let document = views::Document::new("fuzz", bytes.len(), String::new(), &decoded);
+        if let Err(error) = serde_json::to_writer(std::io::sink(), &document) {
+            panic!("{name}: {error}");
+        }
         let Ok(encoded) = blob::encode_collection(&decoded.collection) else { continue };
         match blob::decode(&encoded, release) {
             Ok(again) => {

@@ -13,9 +13,9 @@ use sbtool::policy::request::Request;
 use sbtool::policy::verdict::decide;
 use sbtool::vocabulary::Release;
 
-fn release(name: &str) -> &'static Release {
-    Release::named(name).unwrap()
-}
+mod made;
+
+use made::{Made, MadeProfile, Value, blob, blob_with, from_the_text_alone, name, regex, release, string};
 
 /// A real blob, where the folder with them is there.
 fn real(name: &str) -> Option<Vec<u8>> {
@@ -51,101 +51,6 @@ fn assert_sound(decoded: &Decoded, length: usize) {
         end = section.range.end;
     }
     assert_eq!(end, length);
-}
-
-// ---------------------------------------------------------------------------------------------
-// Blobs made here.
-
-enum Value {
-    Number(u16),
-    /// The object with this number.
-    Object(usize),
-}
-
-enum Made {
-    Terminal(u16),
-    Test(u8, Value, usize, usize),
-}
-
-/// A string with its type.
-fn string(form: u8, text: &str) -> Vec<u8> {
-    [&u32::try_from(text.len()).unwrap().to_le_bytes()[..], &[form], text.as_bytes()].concat()
-}
-
-/// A name: its length counts the NUL.
-fn name(text: &str) -> Vec<u8> {
-    [&u32::try_from(text.len() + 1).unwrap().to_le_bytes()[..], text.as_bytes(), &[0]].concat()
-}
-
-/// `^/x`, version 3.
-fn regex() -> Vec<u8> {
-    let code = [0x19, 0x02, b'/', 0x02, b'x', 0x15, 0x00];
-    [&[13, 0, 0, 0, 0, 0, 0, 3, 7, 0][..], &code].concat()
-}
-
-/// A profile of a blob made here: name, flags, and the nodes of operations that do not start at the last
-/// node.
-type MadeProfile<'a> = (usize, u16, &'a [(&'a str, usize)]);
-
-/// Profiles of a collection, or one profile without a name; nodes; objects; which of them are regexes.
-fn blob(
-    release: &Release,
-    is_collection: bool,
-    profiles: &[MadeProfile],
-    nodes: &[Made],
-    objects: &[Vec<u8>],
-    regexes: &[usize],
-) -> Vec<u8> {
-    let slots = release.operation_slots();
-    let header = if is_collection { 8 } else { 6 };
-    let record = 2 * slots + if is_collection { 4 } else { 0 };
-    let start = (header + record * profiles.len()).next_multiple_of(8);
-    let table = start + 8 * nodes.len();
-    let mut pool = (table + 2 * regexes.len()).next_multiple_of(8);
-    let mut places = Vec::new();
-    for object in objects {
-        places.push(u16::try_from(pool / 8).unwrap());
-        pool = (pool + object.len()).next_multiple_of(8);
-    }
-    let node = |index: usize| u16::try_from(start / 8 + index).unwrap();
-    let count = |count: usize| u16::try_from(count).unwrap();
-    let flags = if is_collection { 0x8000 } else { profiles[0].1 };
-    let mut words = vec![flags, count(table / 8), count(regexes.len())];
-    if is_collection {
-        words.push(count(profiles.len()));
-    }
-    for (name, flags, entries) in profiles {
-        if is_collection {
-            words.extend([places[*name], *flags]);
-        }
-        let mut operations = vec![node(nodes.len() - 1); slots];
-        for (operation, index) in *entries {
-            operations[release.operation(operation).unwrap().index()] = node(*index);
-        }
-        words.extend(operations);
-    }
-    let mut out: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
-    out.resize(start, 0);
-    for made in nodes {
-        let (head, words) = match made {
-            Made::Terminal(flags) => ([1, 0], [*flags, 0, 0]),
-            Made::Test(filter, value, matched, unmatched) => {
-                let value = match value {
-                    Value::Number(number) => *number,
-                    Value::Object(object) => places[*object],
-                };
-                ([0, *filter], [value, node(*matched), node(*unmatched)])
-            }
-        };
-        out.extend(head);
-        out.extend(words.iter().flat_map(|word| word.to_le_bytes()));
-    }
-    out.extend(regexes.iter().flat_map(|object| places[*object].to_le_bytes()));
-    for (object, place) in objects.iter().zip(places) {
-        out.resize(8 * usize::from(place), 0);
-        out.extend(object);
-    }
-    out
 }
 
 /// A collection with every kind of object. Its nodes 1 and 2 lead back.
@@ -238,6 +143,123 @@ fn a_single_profile_made_here_is_read_and_not_written() {
         assert_eq!(shown, ["allow (with report)", "deny (with no-report)"]);
         let refused = blob::encode(&decoded.graph);
         assert!(matches!(&refused, Err(EncodeError::ReadOnly { release }) if release == name), "{refused:?}");
+    }
+}
+
+#[test]
+fn families_from_the_text_alone_are_read_to_the_last_byte() {
+    for (name, bytes) in from_the_text_alone() {
+        let decoded = decode(&bytes, release(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(decoded.leftover, [], "{name}");
+        assert_sound(&decoded, bytes.len());
+        assert!(release(name).is_from_text_alone() && release(name).reads_blobs());
+        let graph = &decoded.graph;
+        let strings = name != "ios-4";
+        for (path, allowed) in [("/a", strings), ("/a/x", false), ("/x", true), ("/xy", true), ("/", false)] {
+            assert_eq!(denies(graph, "file-read-data", &[&format!("path={path}")]), !allowed, "{name}: {path}");
+        }
+        let facts: &[&str] =
+            if ["ios-4", "ios-5"].contains(&name) { &["extension=#t"] } else { &["extension=com.apple.key"] };
+        assert!(!denies(graph, "file-write-data", facts), "{name}");
+        assert!(denies(graph, "file-write-data", &[]), "{name}");
+        assert!(matches!(blob::encode(graph), Err(EncodeError::ReadOnly { .. })), "{name}");
+        if decoded.header.table("variables").len() == 1 {
+            assert_eq!(graph.variables[..], [b"HOME".to_vec()], "{name}");
+            let Some(Node::Test { test, .. }) = graph.node(NodeId(0)) else { panic!("{name}: no test") };
+            assert_eq!(describe::test(graph, test), "(path ${HOME} \"/t\")", "{name}");
+        }
+    }
+    // What was read of real blobs says so.
+    assert!(["macos-10.6", "ios-9.3", "ios-13"].iter().all(|name| !release(name).is_from_text_alone()));
+}
+
+/// What the program prints of a blob: standard output, and whether it says that all is accounted for.
+fn printed(bytes: &[u8], arguments: &[&str]) -> (String, bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("blob");
+    std::fs::write(&path, bytes).unwrap();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_sbtool")).args(arguments).arg(&path).output().unwrap();
+    (String::from_utf8(output.stdout).unwrap(), output.status.success())
+}
+
+/// All views of a blob that was read from a description say so, and only those; the JSON is what its
+/// schema says.
+#[test]
+fn what_is_from_the_text_alone_says_so() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schemas/decode.schema.json");
+    let schema: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let mut blobs = from_the_text_alone();
+    blobs.push(("ios-9.3", collection()));
+    for (name, bytes) in blobs {
+        let alone = name != "ios-9.3";
+        for format in ["text", "json", "hex"] {
+            let (shown, whole) = printed(&bytes, &["decode", "--release", name, "--format", format]);
+            assert!(whole, "{name} {format}");
+            let says = shown.contains("from the text alone: no blob of this family was at hand");
+            assert_eq!(says, alone, "{name} {format}: {shown}");
+            if format == "json" {
+                let document = serde_json::from_str(&shown).unwrap();
+                if let Err(error) = schema.validate(&document) {
+                    panic!("{name}: {}: {error}", error.instance_path());
+                }
+            }
+        }
+    }
+}
+
+/// FORMAT.md §1.4, by its own offsets.
+#[test]
+fn headers_of_ios_10_to_12_are_where_the_text_says() {
+    let word = |bytes: &[u8], offset: usize| u16::from_le_bytes([bytes[offset], bytes[offset + 1]]);
+    for (name, bytes) in from_the_text_alone() {
+        let is_collection = word(&bytes, 0) == 0x8000;
+        let decoded = decode(&bytes, release(name)).unwrap();
+        let nodes_end = u16::try_from(decoded.header.nodes.end / 8).unwrap();
+        match name {
+            "ios-4" | "ios-5" => assert_eq!((word(&bytes, 0), word(&bytes, 2)), (nodes_end, 1)),
+            "ios-6" | "ios-7" => assert_eq!((word(&bytes, 2), word(&bytes, 4)), (nodes_end, 1)),
+            "ios-10" | "ios-11" => {
+                assert_eq!((word(&bytes, 2), word(&bytes, 4)), (nodes_end, 1));
+                assert_eq!((word(&bytes, 6), word(&bytes, 8)), (nodes_end + 1, 1));
+                assert!(!is_collection || word(&bytes, 10) == 1);
+                assert_eq!(decoded.header.records[0].offset, if is_collection { 12 } else { 10 });
+            }
+            _ => {
+                assert_eq!((word(&bytes, 2), word(&bytes, 4)), (nodes_end, nodes_end + 1));
+                assert_eq!((word(&bytes, 8), bytes[10], bytes[11]), (1, 1, 0));
+                assert!(!is_collection || word(&bytes, 12) == 1);
+                assert_eq!(decoded.header.records[0].offset, if is_collection { 14 } else { 12 });
+            }
+        }
+    }
+}
+
+#[test]
+fn signals_and_messages_of_ios_12() {
+    let nodes = [Made::Ending(1, 9, 0), Made::Ending(5, 0, 1), Made::Ending(4, 0, 0)];
+    let starts: [(&str, usize); 2] = [("signal", 0), ("process-fork", 1)];
+    let make = |nodes: &[Made]| {
+        blob_with(release("ios-12"), false, &[(0, 0, &starts)], nodes, &[name("no")], [&[], &[], &[0]])
+    };
+    let decoded = decode(&make(&nodes), release("ios-12")).unwrap();
+    assert_eq!(decoded.leftover, []);
+    let shown = |index: usize| match &decoded.graph.nodes[index] {
+        Node::Terminal(terminal) => describe::terminal(&decoded.graph, terminal),
+        Node::Test { .. } => panic!("no terminal"),
+    };
+    assert_eq!(shown(0), "deny (with no-report) (with send-signal 9)");
+    assert_eq!(shown(1), "deny (with message \"no\")");
+    assert_eq!(shown(2), "allow (with report)");
+    let second = [Made::Ending(1, 9, 0), Made::Ending(5, 0, 2), Made::Ending(4, 0, 0)];
+    assert!(decode(&make(&second), release("ios-12")).unwrap_err().to_string().contains("message 2 of 1"));
+}
+
+#[test]
+fn every_bit_of_a_blob_from_the_text_alone_may_be_wrong() {
+    for (name, bytes) in from_the_text_alone() {
+        let accepted = damage(&bytes, release(name), 0..8 * bytes.len());
+        assert!(accepted > 0 && accepted < 4 * bytes.len(), "{name}: {accepted} of {}", 8 * bytes.len());
     }
 }
 

@@ -15,6 +15,8 @@ use sbtool::policy::passes::{Passes, build};
 use sbtool::sbpl::{self, Options};
 use sbtool::vocabulary::{Release, release_names};
 
+mod made;
+
 const TEXT: &str = "(version 1)(deny default)(allow file-read* (subpath \"/usr\") (regex #\"^/c[0-9]+(x|yz)$\"))
     (deny file-write* (with send-signal SIGKILL) (literal \"/b\"))";
 
@@ -381,4 +383,173 @@ fn blobs_of_real_systems_come_back_whole() {
         check(&image, found, &blob, "_platform_profile_data", release(name));
         assert_eq!(findings.len(), 1, "{file}");
     }
+}
+
+// ---------------------------------------------------------------------------------------------
+// iOS 4 to 8: profiles without a number of operations, by pointers and sizes.
+
+/// Sections of a thin Mach-O: name, address.
+fn addresses(file: &[u8]) -> Vec<(String, u64)> {
+    let number = |at: usize, width: usize| file[at..at + width].iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
+    let word = |at: usize| usize::try_from(number(at, 4)).unwrap();
+    let wide = word(0) == 0xfeed_facf;
+    let (mut at, mut out) = (if wide { 32 } else { 28 }, Vec::new());
+    for _ in 0..word(16) {
+        let (kind, size) = (word(at), word(at + 4));
+        // LC_SEGMENT and LC_SEGMENT_64 of <mach-o/loader.h>.
+        let (head, section, width) = if kind == 0x19 { (72, 80, 8) } else { (56, 68, 4) };
+        if kind == 0x19 || kind == 0x1 {
+            for index in 0..word(at + head - 8) {
+                let start = at + head + section * index;
+                let name = String::from_utf8_lossy(&file[start..start + 16]).trim_end_matches('\0').to_owned();
+                out.push((name, number(start + 32, width)));
+            }
+        }
+        at += size;
+    }
+    out
+}
+
+/// What a sandboxd of that time has: profiles, pairs of pointer and size, pointers to pairs, names,
+/// pointers to names.
+struct Old<'a> {
+    profiles: &'a [(&'a str, Vec<u8>)],
+    /// Whether there is an array of pointers to pairs.
+    pointed_to: bool,
+    /// Whether the array of names has the length of the other one, or lies in front of it in a longer one.
+    exact: bool,
+}
+
+fn old_macho(architecture: Architecture, old: &Old<'_>) -> Vec<u8> {
+    let width = if architecture == Architecture::Aarch64 || architecture == Architecture::X86_64 { 8 } else { 4 };
+    let make = |sections: &[(String, u64)]| {
+        let base = |name: &str| sections.iter().find(|(known, _)| known == name).map_or(0, |(_, address)| *address);
+        let array =
+            |words: &[u64]| words.iter().flat_map(|word| word.to_le_bytes()[..width].to_vec()).collect::<Vec<u8>>();
+        // Nothing lies at address 0 in a file that runs.
+        let (mut blobs, mut places) = (vec![0x77; 8], Vec::new());
+        for (_, bytes) in old.profiles {
+            blobs.resize(blobs.len().next_multiple_of(8), 0x77);
+            places.push((base("__profiles") + blobs.len() as u64, bytes.len() as u64));
+            blobs.extend(bytes);
+        }
+        // The pairs lie in another order than the names.
+        let order: Vec<usize> = (0..places.len()).rev().collect();
+        let in_order: Vec<usize> = if old.pointed_to { order } else { (0..places.len()).collect() };
+        let pairs: Vec<u64> = in_order.iter().flat_map(|index| [places[*index].0, places[*index].1]).collect();
+        let pair = |index: usize| {
+            let place = in_order.iter().position(|known| *known == index).unwrap();
+            base("__data") + (16 + 2 * place * width) as u64
+        };
+        let mut strings = b"not a name: %d\n\0first\0".to_vec();
+        let first = base("__cstring") + 16;
+        let mut names = if old.exact { Vec::new() } else { vec![first, first] };
+        for (name, _) in old.profiles {
+            names.push(base("__cstring") + strings.len() as u64);
+            strings.extend(name.bytes().chain([0]));
+        }
+        let mut constants = names;
+        if old.exact {
+            constants.extend([0, 0]);
+        }
+        if old.pointed_to {
+            constants.extend((0..places.len()).map(pair));
+        }
+        constants.push(0);
+        let mut object = Object::new(BinaryFormat::MachO, architecture, Endianness::Little);
+        let mut add = |segment: &[u8], name: &[u8], kind, bytes: &[u8]| {
+            let section = object.add_section(segment.to_vec(), name.to_vec(), kind);
+            object.append_section_data(section, bytes, 8);
+        };
+        add(b"__DATA", b"__profiles", SectionKind::Data, &blobs);
+        add(b"__DATA", b"__data", SectionKind::Data, &[vec![0x11; 16], array(&pairs)].concat());
+        add(b"__DATA", b"__const", SectionKind::Data, &array(&constants));
+        add(b"__TEXT", b"__cstring", SectionKind::ReadOnlyString, &strings);
+        object.write().unwrap()
+    };
+    // Addresses depend on lengths only.
+    let first = make(&[]);
+    let file = make(&addresses(&first));
+    assert_eq!(addresses(&first), addresses(&file));
+    file
+}
+
+#[test]
+fn profiles_of_ios_8_come_back_with_their_names() {
+    let all: Vec<_> = release_names().into_iter().map(release).filter(|release| release.reads_blobs()).collect();
+    let nodes = |flags| {
+        [made::Made::Test(0x06, made::Value::Object(0), 1, 2), made::Made::Terminal(flags), made::Made::Terminal(5)]
+    };
+    let one = |flags: u16, text: &str| {
+        let starts: [(&str, usize); 1] = [("mach-lookup", 0)];
+        made::blob(release("ios-8.4"), false, &[(0, flags, &starts)], &nodes(0), &[made::string(0, text)], &[])
+    };
+    let profiles = [
+        ("com.apple.sandboxd", one(1, "com.apple.a")),
+        ("container", one(0, "com.apple.bc")),
+        ("MobileSafari", one(2, "com.apple.def")),
+    ];
+    for architecture in [Architecture::Arm, Architecture::I386, Architecture::Aarch64, Architecture::X86_64] {
+        for (pointed_to, exact) in [(true, true), (true, false), (false, true), (false, false)] {
+            let what = format!("{architecture:?} {pointed_to} {exact}");
+            let file = old_macho(architecture, &Old { profiles: &profiles, pointed_to, exact });
+            let findings = extract(&file, &all).unwrap_or_else(|error| panic!("{what}: {error}"));
+            let found = of_kind(&findings, Kind::Profile);
+            assert_eq!(found.len(), profiles.len(), "{what}: {findings:?}");
+            // A longer array that is no neighbour of the other one could be any.
+            let named = pointed_to || exact;
+            for ((name, bytes), finding) in profiles.iter().zip(found) {
+                assert!(finding.bytes == *bytes, "{what}: {name}");
+                assert_eq!(&file[finding.offset..finding.offset + bytes.len()], bytes, "{what}: {name}");
+                assert_eq!(finding.name.as_deref(), named.then_some(*name), "{what}");
+                assert_eq!((finding.section.as_str(), finding.unaccounted), ("__DATA,__profiles", 0), "{what}");
+                assert!(finding.releases.contains(&"ios-8.4"), "{what}: {:?}", finding.releases);
+            }
+            // Releases whose blobs have a head of their own are not meant.
+            assert_eq!(extract(&file, &with_layout()), Ok(Vec::new()), "{what}");
+        }
+    }
+}
+
+#[test]
+fn pairs_of_a_file_that_is_changed_are_found_or_not() {
+    let bytes = made::from_the_text_alone();
+    let profiles: Vec<(&str, Vec<u8>)> = bytes.iter().map(|(name, bytes)| (*name, bytes.clone())).take(4).collect();
+    let all: Vec<_> = release_names().into_iter().map(release).filter(|release| release.reads_blobs()).collect();
+    let file = old_macho(Architecture::Arm, &Old { profiles: &profiles, pointed_to: true, exact: true });
+    let whole = of_kind(&extract(&file, &all).unwrap(), Kind::Profile).len();
+    assert_eq!(whole, 4);
+    let mut changed = 0;
+    for at in (0..file.len()).step_by(3) {
+        let mut copy = file.clone();
+        copy[at] ^= 0x41;
+        if let Ok(findings) = extract(&copy, &all) {
+            changed += usize::from(of_kind(&findings, Kind::Profile).len() != whole);
+        }
+        let _either = extract(&file[..at], &all);
+    }
+    assert!(changed > 10, "{changed}");
+}
+
+/// A file of nothing but pairs that lead to one profile, each with another size: each has to be decoded,
+/// and the work is bounded.
+#[test]
+fn many_pairs_that_lead_to_one_place_are_given_up_in_time() {
+    let mut profile = made::from_the_text_alone()[3].1.clone();
+    profile.resize(profile.len().next_multiple_of(8), 0);
+    let all: Vec<_> = release_names().into_iter().map(release).filter(|release| release.reads_blobs()).collect();
+    let make = |base: u64| {
+        let mut object = Object::new(BinaryFormat::MachO, Architecture::Aarch64, Endianness::Little);
+        let section = object.add_section(b"__DATA".to_vec(), b"__data".to_vec(), SectionKind::Data);
+        let length = profile.len() as u64;
+        let pairs: Vec<u8> =
+            (0..100_000_u64).flat_map(|n| [base + 8, length + 100_000 - n]).flat_map(u64::to_le_bytes).collect();
+        object.append_section_data(section, &[vec![0x77; 8], profile.clone(), pairs].concat(), 8);
+        object.write().unwrap()
+    };
+    let file = make(addresses(&make(0))[0].1);
+    let start = Instant::now();
+    let refused = extract(&file, &all);
+    assert!(matches!(refused, Err(ExtractError::TooMuchWork { .. })), "{refused:?}");
+    assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
 }

@@ -18,7 +18,8 @@ fn evaluate(release: &'static Release, text: &str) -> Evaluated {
 }
 
 /// Blobs of these are read and not written.
-const EARLY: &[&str] = &["ios-8.4", "ios-9.3", "macos-10.6"];
+const EARLY: &[&str] =
+    &["ios-4", "ios-5", "ios-6", "ios-7", "ios-8.4", "ios-9.3", "ios-10", "ios-11", "ios-12", "macos-10.6"];
 
 /// Name, slots, operations of message filters, filters, modifiers, versions, whether the container
 /// can be written.
@@ -27,8 +28,15 @@ type Counts = (&'static str, usize, usize, usize, usize, &'static [u8], bool);
 /// Operations: LANGUAGE.md §6.1 and FORMAT.md §6. Filters: LANGUAGE.md §5.2, FORMAT.md §3.2. Modifiers:
 /// LANGUAGE.md §4.2. Versions: LANGUAGE.md §3.
 const COUNTS: &[Counts] = &[
+    ("ios-4", 73, 0, 13, 4, &[1], false),
+    ("ios-5", 73, 0, 22, 4, &[1], false),
+    ("ios-6", 73, 0, 29, 4, &[1], false),
+    ("ios-7", 114, 0, 49, 4, &[1], false),
     ("ios-8.4", 114, 0, 49, 4, &[1], false),
     ("ios-9.3", 125, 0, 49, 4, &[1], false),
+    ("ios-10", 137, 0, 51, 8, &[1], false),
+    ("ios-11", 144, 0, 59, 9, &[1], false),
+    ("ios-12", 148, 0, 63, 12, &[1], false),
     ("ios-13", 145, 0, 70, 14, &[1], true),
     ("ios-17", 190, 6, 93, 19, &[1, 2, 3], true),
     ("ios-18", 192, 6, 97, 19, &[1, 2, 3], true),
@@ -279,7 +287,7 @@ fn what_is_guessed_is_marked() {
         assert!(!release(name).inferred().is_empty(), "{name}");
     }
     // No table has parents for iOS.
-    for name in ["ios-8.4", "ios-9.3", "ios-13", "ios-17", "ios-18", "ios-26"] {
+    for name in ["ios-4", "ios-5", "ios-6", "ios-7", "ios-8.4", "ios-9.3", "ios-13", "ios-17", "ios-18", "ios-26"] {
         let mut with_parent = release(name).operations().iter().filter(|entry| entry.parent.is_some());
         assert!(with_parent.all(|entry| entry.parent_inferred), "{name}");
         assert!(!release(name).folds_paths() && release(name).target_platform() == "ios", "{name}");
@@ -295,7 +303,7 @@ fn every_release_evaluates_and_builds_and_encodes_what_it_can() {
         let release = release(name);
         // Before there were entitlements.
         let has_entitlements = release.filter_named("%entitlement-load").is_some();
-        assert_eq!(has_entitlements, name != "macos-10.6", "{name}");
+        assert_eq!(has_entitlements, !["ios-4", "ios-5", "macos-10.6"].contains(&name), "{name}");
         let text = if has_entitlements { text.to_owned() } else { text.replace("(require-entitlement \"a\")", "") };
         let evaluated = evaluate(release, &text);
         let graph = build(&evaluated.rules, Passes::default()).unwrap();
@@ -341,4 +349,29 @@ fn ios_keeps_the_case_of_paths() {
     };
     assert!(holds("macos-14.4", b"/a") && !holds("macos-14.4", b"/A"));
     assert!(holds("ios-17", b"/A") && !holds("ios-17", b"/a"));
+}
+
+#[test]
+fn a_release_may_have_other_operations() {
+    let names = |list: &[&str]| list.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let made = |list: &[&str]| Release::with_operations("ios-17", &names(list));
+    let release = made(&["default", "file*", "file-read*", "file-read-new", "strange", "mach-message-send"]).unwrap();
+    assert_eq!((release.operation_slots(), release.operations().len()), (5, 6));
+    let parent = |name: &str| release.operations().iter().find(|entry| entry.name == name).unwrap().parent.as_deref();
+    assert_eq!(parent("file-read*"), Some("file*"));
+    assert_eq!(parent("file-read-new"), Some("file-read*"));
+    assert_eq!(parent("strange"), Some("default"));
+    assert!(release.operations().iter().any(|entry| entry.name == "file-read-new" && entry.inferred));
+    // The release's own list gives the release again, whatever it has.
+    for name in release_names() {
+        let known = self::release(name);
+        let list: Vec<String> = known.operations().iter().map(|operation| operation.name.clone()).collect();
+        let again = Release::with_operations(name, &list).unwrap();
+        assert_eq!(again.operation_slots(), known.operation_slots(), "{name}");
+        assert_eq!(format!("{:?}", again.operations()), format!("{:?}", known.operations()), "{name}");
+        assert_eq!(again.implicit_rules().len(), known.implicit_rules().len(), "{name}");
+    }
+    for list in [&["file*", "default"][..], &["default", "a", "a"], &["default", "a b"], &["default", "literal"], &[]] {
+        assert!(made(list).is_err(), "{list:?}");
+    }
 }

@@ -3,8 +3,6 @@
 
 mod early;
 
-use std::collections::HashMap;
-
 use super::{BlobError, slice, word};
 use crate::pattern::regex::{Automaton, State, StateId};
 use crate::pattern::tree::Ranges;
@@ -123,7 +121,7 @@ pub fn read(object: &[u8], base: usize) -> Result<Automaton, BlobError> {
     }
     let code = &object[HEAD..];
     // First pass: instructions by address. Links hold addresses until the second pass.
-    let mut instructions: Vec<(usize, Instruction)> = Vec::new();
+    let mut instructions: Vec<(usize, Instruction)> = Vec::with_capacity(code.len() / 2);
     let mut at = 0;
     let link = |address: usize| StateId(u32::try_from(address).unwrap_or(u32::MAX));
     while at < code.len() {
@@ -153,10 +151,16 @@ pub fn read(object: &[u8], base: usize) -> Result<Automaton, BlobError> {
         instructions.push((at, instruction));
         at += size;
     }
-    let by_address: HashMap<usize, usize> =
-        instructions.iter().enumerate().map(|(index, (at, _))| (*at, index)).collect();
+    // A place for each byte of the code, which is at most 64 KB.
+    let mut by_address: Vec<u16> = vec![u16::MAX; code.len()];
+    for (index, (at, _)) in (0..u16::MAX).zip(&instructions) {
+        if let Some(place) = by_address.get_mut(*at) {
+            *place = index;
+        }
+    }
     let target = |address: usize| {
-        by_address.get(&address).copied().ok_or_else(|| {
+        let index = by_address.get(address).copied().filter(|index| *index != u16::MAX);
+        index.map(usize::from).ok_or_else(|| {
             bad(
                 HEAD + address.min(code.len()),
                 "a jump or the end of the code leads here, and no instruction starts here".to_owned(),

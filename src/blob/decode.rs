@@ -1,9 +1,10 @@
 //! In: bytes of a compiled profile or collection. Out: [`Decoded`]: the graph, the header, and an account
 //! of every byte. Never: an allocation or a loop by a size that the blob merely claims.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use super::layout::{Header, NODE, Record, Section};
 use super::pool::{Pool, unaccounted};
@@ -19,8 +20,21 @@ use crate::vocabulary::{FilterId, FilterKind, ModifierArgumentKind, ModifierId, 
 pub struct PoolObject {
     /// Its bytes, without padding.
     pub range: Range<usize>,
-    /// What it is: `pattern`, `regex`, `string`, `set`, `address`, `modifiers`.
+    /// What it is: `pattern`, `regex`, `string`, `set`, `mask`, `address`, `modifiers`.
     pub kind: &'static str,
+    /// Who refers to it, the first of several.
+    pub user: User,
+}
+
+/// What refers to a pool object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum User {
+    /// The node with this number in the graph.
+    Node(usize),
+    /// The record of the profile with this number.
+    Profile(usize),
+    /// An entry of the table with this name, and its number; no node refers to the object.
+    Table(&'static str, usize),
 }
 
 /// Bytes or nodes that nothing refers to.
@@ -48,6 +62,24 @@ pub struct Decoded {
     pub objects: Vec<PoolObject>,
     /// What the decoder could not account for; empty for every blob that Apple's compiler makes.
     pub leftover: Vec<Leftover>,
+    /// The number in the blob of each node of the graph; empty where both are the same.
+    pub(super) origins: Vec<NodeId>,
+}
+
+impl Decoded {
+    /// Where a node of the graph lies in the blob.
+    #[must_use]
+    pub fn node_offset(&self, index: usize) -> usize {
+        self.header.nodes.start + NODE * self.origins.get(index).map_or(index, |origin| origin.index())
+    }
+
+    /// The number in the graph of each node of the blob, in the order of the blob.
+    #[must_use]
+    pub fn nodes_of_blob(&self) -> Vec<usize> {
+        let mut numbers: Vec<usize> = (0..self.graph.nodes.len()).collect();
+        numbers.sort_by_key(|index| self.node_offset(*index));
+        numbers
+    }
 }
 
 /// Decodes a single profile or a collection.
@@ -65,16 +97,30 @@ pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobEr
         release,
         header: &header,
         terminal: layout.terminal,
-        pool: Pool::default(),
-        patterns: HashMap::new(),
-        regexes: HashMap::new(),
+        pool: Pool::new(bytes.len()),
+        patterns: FxHashMap::default(),
+        regexes: FxHashMap::default(),
     };
     let count = header.nodes.len() / NODE;
-    let mut nodes = Vec::with_capacity(count);
-    for index in 0..count {
-        nodes.push(decoder.node(index)?);
+    // An iterator that knows its length is collected into its place at once; through a vector the nodes
+    // would be there twice.
+    let mut failed = None;
+    let nodes: Arc<[Node]> = (0..count)
+        .map(|index| {
+            decoder.pool.user = User::Node(index);
+            let none = || Node::Terminal(Terminal { flags: 0, modifiers: Vec::new() });
+            if failed.is_some() {
+                return none();
+            }
+            decoder.node(index).unwrap_or_else(|error| {
+                failed = Some(error);
+                none()
+            })
+        })
+        .collect();
+    if let Some(error) = failed {
+        return Err(error);
     }
-    let nodes: Arc<[Node]> = nodes.into();
     let [variables, states, flag_names, references] =
         ["variables", "states", "profile_flags", "profile_flag_references"].map(|table| decoder.names(table));
     let (variables, states): (Arc<[_]>, Arc<[_]>) = (variables?.into(), states?.into());
@@ -82,8 +128,9 @@ pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobEr
     let profile_flags = flag_names?;
     let _messages = decoder.names("messages")?;
     let mut profiles = Vec::with_capacity(header.records.len());
-    for record in &header.records {
-        let start = record.offset + if header.is_collection { 2 * layout.record.len() } else { 0 };
+    for (number, record) in header.records.iter().enumerate() {
+        decoder.pool.user = User::Profile(number);
+        let start = record.operations_start;
         let mut entries = Vec::with_capacity(record.operations.len());
         for (operation, entry) in record.operations.iter().enumerate() {
             let field = || format!("entry of operation {operation}");
@@ -105,10 +152,13 @@ pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobEr
     let mut collection =
         Collection { release, is_collection: header.is_collection, profiles, profile_flags, variable_order };
     // Bits that follow from the graph are worked out again when it is encoded.
-    let filtering = collection.filters_messages();
-    for (profile, filters) in collection.profiles.iter_mut().zip(filtering) {
-        if filters {
-            profile.graph.flags &= !header.message_filter_flag;
+    let has_filters = |node: &Node| matches!(node, Node::Terminal(end) if end.message_filters().next().is_some());
+    if header.message_filter_flag != 0 && nodes.iter().any(has_filters) {
+        let filtering = collection.filters_messages();
+        for (profile, filters) in collection.profiles.iter_mut().zip(filtering) {
+            if filters {
+                profile.graph.flags &= !header.message_filter_flag;
+            }
         }
     }
     let graph = collection.profiles[0].graph.clone();
@@ -116,20 +166,34 @@ pub fn decode(bytes: &[u8], release: &'static Release) -> Result<Decoded, BlobEr
     let sections = header.sections(bytes.len());
     let mut leftover = unaccounted(bytes, header.nodes.end, &objects)?;
     leftover.extend(unreached(&collection, |index| header.nodes.start + NODE * index));
-    Ok(Decoded { collection, graph, header, sections, objects, leftover })
+    Ok(Decoded { collection, graph, header, sections, objects, leftover, origins: Vec::new() })
 }
 
 /// Nodes that no operation of any profile leads to; `place` is where a node lies.
 pub(super) fn unreached(collection: &Collection, place: impl Fn(usize) -> usize) -> Vec<Leftover> {
-    let Some(all) = collection.whole() else { return Vec::new() };
-    let mut reached = vec![false; all.nodes.len()];
-    for id in all.reachable() {
-        reached[id.index()] = true;
+    let Some(first) = collection.profiles.first() else { return Vec::new() };
+    let nodes = &first.graph.nodes;
+    let mut reached = vec![false; nodes.len()];
+    for entry in collection.profiles.iter().flat_map(|profile| &profile.graph.entries) {
+        reached[entry.index()] = true;
     }
-    reached
-        .iter()
-        .enumerate()
-        .filter(|(_, reached)| !**reached)
+    // Every child has a higher number, so that one pass finds all; but for the graphs of message filters.
+    let mut filters = false;
+    for (index, node) in nodes.iter().enumerate() {
+        match node {
+            Node::Test { matched, unmatched, .. } if reached[index] => {
+                reached[matched.index()] = true;
+                reached[unmatched.index()] = true;
+            }
+            Node::Test { .. } => {}
+            Node::Terminal(terminal) => filters |= terminal.message_filters().next().is_some(),
+        }
+    }
+    if let Some(all) = collection.whole().filter(|_| filters) {
+        all.reachable().into_iter().for_each(|id| reached[id.index()] = true);
+    }
+    let unreached = reached.iter().enumerate().filter(|(_, reached)| !**reached);
+    unreached
         .map(|(index, _)| {
             let start = place(index);
             Leftover { range: start..start + NODE, what: format!("node {index}, which no operation leads to") }
@@ -143,9 +207,9 @@ struct Decoder<'a> {
     header: &'a Header,
     terminal: TerminalForm,
     pool: Pool,
-    /// What has been read, by offset: many nodes may have one argument.
-    patterns: HashMap<usize, Arc<Tree>>,
-    regexes: HashMap<usize, Arc<Automaton>>,
+    /// What has been read, by pool offset: many nodes may have one argument.
+    patterns: FxHashMap<u16, Arc<Tree>>,
+    regexes: FxHashMap<u16, Arc<Automaton>>,
 }
 
 impl<'a> Decoder<'a> {
@@ -216,41 +280,36 @@ impl<'a> Decoder<'a> {
     fn test(&mut self, index: usize, offset: usize, raw_filter: u8, value: u16) -> Result<Test, BlobError> {
         let id = FilterId(raw_filter & 0x7f);
         let second_form = raw_filter & 0x80 != 0;
-        let field = format!("filter of node {index}");
+        let field = || format!("filter of node {index}");
         let filter = self.release.filter(id).ok_or_else(|| {
-            BlobError::bad(
-                field.clone(),
-                offset + 1,
-                format!("0x{raw_filter:02x} is no filter of {}", self.release.name()),
-            )
+            let reason = format!("0x{raw_filter:02x} is no filter of {}", self.release.name());
+            BlobError::bad(field(), offset + 1, reason)
         })?;
         let argument = match (filter.kind, second_form) {
-            (FilterKind::Pattern | FilterKind::Path, false) => {
-                let (start, object) = self.counted("pattern", value)?;
-                Argument::Pattern(match self.patterns.get(&start) {
-                    Some(known) => known.clone(),
-                    None => {
-                        let tree = Arc::new(program::read(object, start)?);
-                        self.patterns.insert(start, tree.clone());
-                        tree
-                    }
-                })
-            }
+            (FilterKind::Pattern | FilterKind::Path, false) => Argument::Pattern(match self.patterns.get(&value) {
+                Some(known) => known.clone(),
+                None => {
+                    let (start, object) = self.counted("pattern", value)?;
+                    let tree = Arc::new(program::read(object, start)?);
+                    self.patterns.insert(value, tree.clone());
+                    tree
+                }
+            }),
             (FilterKind::Pattern | FilterKind::Path, true) => {
                 let table = self.header.table("regexes");
-                let place = table.get(usize::from(value)).ok_or_else(|| {
+                let place = *table.get(usize::from(value)).ok_or_else(|| {
                     BlobError::bad(
                         format!("regex number of node {index}"),
                         offset + 2,
                         format!("{value} of {}", table.len()),
                     )
                 })?;
-                let (start, object) = self.counted("regex", *place)?;
-                Argument::Regex(match self.regexes.get(&start) {
+                Argument::Regex(match self.regexes.get(&place) {
                     Some(known) => known.clone(),
                     None => {
+                        let (start, object) = self.counted("regex", place)?;
                         let automaton = Arc::new(automaton::read(object, start)?);
-                        self.regexes.insert(start, automaton.clone());
+                        self.regexes.insert(place, automaton.clone());
                         automaton
                     }
                 })
@@ -283,7 +342,7 @@ impl<'a> Decoder<'a> {
             (FilterKind::Integer, true) => Argument::Numbers(self.bit_set(value)?),
             (_, true) => {
                 return Err(BlobError::bad(
-                    field,
+                    field(),
                     offset + 1,
                     format!("0x{raw_filter:02x}: filter '{}' has no second form", filter.name),
                 ));
@@ -358,16 +417,16 @@ impl<'a> Decoder<'a> {
     fn modifier(&mut self, index: usize, offset: usize, raw: [u8; 4]) -> Result<Modifier, BlobError> {
         let id = ModifierId(raw[0]);
         let value = u16::from_le_bytes([raw[2], raw[3]]);
-        let field = format!("modifier of node {index}");
+        let field = || format!("modifier of node {index}");
         let entry = self.release.modifier(id).ok_or_else(|| {
-            BlobError::bad(field.clone(), offset, format!("{} is no modifier of {}", id.0, self.release.name()))
+            BlobError::bad(field(), offset, format!("{} is no modifier of {}", id.0, self.release.name()))
         })?;
         let argument = match entry.argument {
             ModifierArgumentKind::MessageFilter => {
                 let operation = OperationId(u16::from(raw[1]));
                 if !self.release.operation_entry(operation).is_some_and(|entry| entry.message_filter) {
                     return Err(BlobError::bad(
-                        field,
+                        field(),
                         offset + 1,
                         format!("{} is no message operation of {}", raw[1], self.release.name()),
                     ));
@@ -384,12 +443,12 @@ impl<'a> Decoder<'a> {
                 ModifierArgument::MessageFilter { operation, entry }
             }
             _ if raw[1] != 0 => {
-                return Err(BlobError::bad(field, offset + 1, "names a message operation, and is no message filter"));
+                return Err(BlobError::bad(field(), offset + 1, "names a message operation, and is no message filter"));
             }
             ModifierArgumentKind::Text => ModifierArgument::Text(self.c_string(value)?),
             ModifierArgumentKind::Number => ModifierArgument::Number(value),
             ModifierArgumentKind::None => {
-                return Err(BlobError::bad(field, offset, format!("modifier '{}' carries nothing", entry.name)));
+                return Err(BlobError::bad(field(), offset, format!("modifier '{}' carries nothing", entry.name)));
             }
         };
         Ok(Modifier { id, argument })
@@ -418,9 +477,14 @@ impl<'a> Decoder<'a> {
         }
     }
 
-    fn names(&mut self, table: &str) -> Result<Vec<Vec<u8>>, BlobError> {
+    fn names(&mut self, table: &'static str) -> Result<Vec<Vec<u8>>, BlobError> {
         let header = self.header;
-        header.table(table).iter().map(|offset| self.c_string(*offset)).collect()
+        let entries = header.table(table).iter().enumerate();
+        let name = |(number, offset): (usize, &u16)| {
+            self.pool.user = User::Table(table, number);
+            self.c_string(*offset)
+        };
+        entries.map(name).collect()
     }
 
     fn bit_set(&mut self, offset: u16) -> Result<Vec<u16>, BlobError> {

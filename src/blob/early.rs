@@ -1,25 +1,28 @@
-//! In: bytes of a blob of absolute words: Mac OS X 10.6 and iOS 4 to 9 (FORMAT.md §1.1 to §1.3, §2.1,
-//! §4.5). Out: [`Decoded`], as for later containers. Never: bytes of such a blob; they are not written.
+//! In: bytes of a blob of absolute words: Mac OS X 10.6 and iOS 4 to 12 (FORMAT.md §1.1 to §1.4, §2, §4). Out: [`Decoded`], as for later containers. Never: bytes of such a blob; they are not written.
 //!
 //! Links and offsets are 8-byte words from the start of the blob. The regex table lies right behind the
-//! nodes, lengths have four bytes, and a string has a type in front of it in place of a program.
+//! nodes, lengths have four bytes, and up to iOS 9 a string has a type in front of it in place of a
+//! program. Of iOS 10 to 12 no blob was at hand.
 
-use std::collections::{BinaryHeap, HashMap};
+use std::collections::BinaryHeap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::decode::{Decoded, unreached};
+use rustc_hash::FxHashMap;
+
+use super::decode::{Decoded, User, unreached};
 use super::layout::{Header, NODE, field_values, words};
 use super::pool::{Pool, unaccounted};
-use super::{BlobError, automaton, slice};
+use super::{BlobError, automaton, program, slice};
 use crate::pattern::order::{Asked, tree_of};
 use crate::pattern::regex::Automaton;
 use crate::pattern::tree::Tree;
 use crate::pattern::{Part, StringKind, StringPattern};
 use crate::policy::collection::{Collection, Profile};
-use crate::policy::graph::{Argument, Graph, Node, NodeId, Terminal, Test};
+use crate::policy::graph::{Argument, Graph, Modifier, ModifierArgument, Node, NodeId, Terminal, Test};
 use crate::vocabulary::{
-    EarlyLayout, EarlyPatterns, FilterId, FilterKind, HeaderField, ModifierArgumentKind, RecordFlags, RecordWord,
-    Release,
+    EarlyLayout, EarlyPatterns, EarlyTerminal, FilterId, FilterKind, HeaderField, ModifierArgumentKind, RecordFlags,
+    RecordWord, Release,
 };
 
 /// Bytes of a word, in which links and offsets count.
@@ -42,43 +45,64 @@ mod string_type {
 /// # Errors
 /// The first field that makes no sense, with its offset.
 pub(super) fn decode(bytes: &[u8], release: &'static Release, layout: &EarlyLayout) -> Result<Decoded, BlobError> {
-    let header = read_header(bytes, release, layout)?;
+    let (header, tables) = read_header(bytes, release, layout)?;
     let pool_start = header.tables_behind_nodes.as_ref().map_or(header.nodes.end, |tables| tables.end);
     let mut decoder = Decoder {
         bytes,
         release,
         header: &header,
-        patterns_are: layout.patterns,
+        layout,
         pool_start,
         known_flags: known_flags(release),
-        pool: Pool::default(),
-        patterns: HashMap::new(),
-        regexes: HashMap::new(),
+        pool: Pool::new(bytes.len()),
+        patterns: FxHashMap::default(),
+        regexes: FxHashMap::default(),
         variables: Vec::new(),
     };
-    // All that the table refers to, asked for or not.
+    for (name, range) in tables {
+        decoder.pool.user = User::Table(name, 0);
+        if range.start < pool_start {
+            return Err(BlobError::bad(format!("{name} table"), range.start, "lies before the end of the regex table"));
+        }
+        decoder.pool.account(range.start, range.len(), "table")?;
+    }
+    // All that the tables refer to, asked for or not.
+    decoder.variables = decoder.names("variables")?;
+    decoder.names("messages")?;
     for number in 0..header.table("regexes").len() {
+        decoder.pool.user = User::Table("regexes", number);
         decoder.regex(number)?;
     }
     let mut read = Vec::with_capacity(header.nodes.len() / NODE);
     for index in 0..header.nodes.len() / NODE {
+        decoder.pool.user = User::Node(index);
         read.push(decoder.node(index)?);
     }
-    let places = in_order(&read).map_err(|index| {
-        let offset = header.nodes.start + NODE * index;
-        BlobError::bad(format!("links of node {index}"), offset, "lead back to it, so that a walk has no end")
-    })?;
-    let (nodes, origins) = placed(read, &places);
-    let nodes: Arc<[Node]> = nodes.into();
+    let leads_on = |(index, node): (usize, &Node)| match node {
+        Node::Test { matched, unmatched, .. } => matched.index() > index && unmatched.index() > index,
+        Node::Terminal(_) => true,
+    };
+    // Empty where each node stays where it lies.
+    let mut places = Vec::new();
+    let mut origins = Vec::new();
+    if !read.iter().enumerate().all(leads_on) {
+        places = in_order(&read).map_err(|index| {
+            let offset = header.nodes.start + NODE * index;
+            BlobError::bad(format!("links of node {index}"), offset, "lead back to it, so that a walk has no end")
+        })?;
+        (read, origins) = placed(read, &places);
+    }
+    let nodes: Arc<[Node]> = read.into();
     let mut names = Vec::with_capacity(header.records.len());
     let mut tables = Vec::with_capacity(header.records.len());
-    for record in &header.records {
+    for (number, record) in header.records.iter().enumerate() {
+        decoder.pool.user = User::Profile(number);
         names.push(if header.is_collection { decoder.c_string(record.name)? } else { Vec::new() });
-        let start = record.offset + record_length(layout, header.is_collection);
+        let start = record.operations_start;
         let mut entries = Vec::with_capacity(record.operations.len());
         for (operation, entry) in record.operations.iter().enumerate() {
             let found = decoder.link(|| format!("entry of operation {operation}"), start + 2 * operation, *entry)?;
-            entries.push(places[found.index()]);
+            entries.push(places.get(found.index()).copied().unwrap_or(found));
         }
         tables.push(entries);
     }
@@ -102,7 +126,12 @@ pub(super) fn decode(bytes: &[u8], release: &'static Release, layout: &EarlyLayo
             Profile::new(name, graph)
         })
         .collect();
-    let objects = decoder.pool.objects();
+    let mut objects = decoder.pool.objects();
+    for object in &mut objects {
+        if let User::Node(index) = &mut object.user {
+            *index = places.get(*index).map_or(*index, |place| place.index());
+        }
+    }
     let variable_order = (0..u16::try_from(variables.len()).unwrap_or(u16::MAX)).collect();
     let graph = profiles[0].graph.clone();
     let collection = Collection {
@@ -114,8 +143,9 @@ pub(super) fn decode(bytes: &[u8], release: &'static Release, layout: &EarlyLayo
     };
     let sections = header.sections(bytes.len());
     let mut leftover = unaccounted(bytes, pool_start, &objects)?;
-    leftover.extend(unreached(&collection, |index| header.nodes.start + NODE * origins[index].index()));
-    Ok(Decoded { collection, graph, header, sections, objects, leftover })
+    let place = |index: usize| origins.get(index).map_or(index, |origin| origin.index());
+    leftover.extend(unreached(&collection, |index| header.nodes.start + NODE * place(index)));
+    Ok(Decoded { collection, graph, header, sections, objects, leftover, origins })
 }
 
 /// Flag bits of terminals that the release's vocabulary has a name for.
@@ -124,14 +154,16 @@ fn known_flags(release: &Release) -> u32 {
     modifiers.fold(Terminal::DENY, |flags, modifier| flags | modifier.mask)
 }
 
-/// Bytes of a profile's record before its operation table.
-fn record_length(layout: &EarlyLayout, is_collection: bool) -> usize {
-    layout.collection.as_ref().filter(|_| is_collection).map_or(0, |collection| 2 * collection.record.len())
-}
+/// Names of tables behind the regex table, and where they are.
+type Tables = Vec<(&'static str, Range<usize>)>;
 
-fn read_header(bytes: &[u8], release: &Release, layout: &EarlyLayout) -> Result<Header, BlobError> {
+/// The names of tables that may lie behind the regex table.
+const MORE_TABLES: [&str; 2] = ["variables", "messages"];
+
+fn read_header(bytes: &[u8], release: &Release, layout: &EarlyLayout) -> Result<(Header, Tables), BlobError> {
     let mut header = Header {
         fields: Vec::with_capacity(layout.fields.len() + 1),
+        field_offsets: Vec::new(),
         tables: Vec::new(),
         tables_behind_nodes: None,
         is_collection: false,
@@ -146,6 +178,7 @@ fn read_header(bytes: &[u8], release: &Release, layout: &EarlyLayout) -> Result<
     };
     let read = |header: &mut Header, fields: &[HeaderField]| -> Result<(), BlobError> {
         header.fields.extend(field_values(bytes, fields)?);
+        header.field_offsets.extend(fields.iter().map(|field| field.offset));
         header.length = fields.last().map_or(header.length, |field| field.offset + field.width);
         Ok(())
     };
@@ -182,11 +215,23 @@ fn read_header(bytes: &[u8], release: &Release, layout: &EarlyLayout) -> Result<
     let table = words(bytes, "regexes table", &mut behind, usize::from(header.field("regexes")))?;
     header.tables.push(("regexes".to_owned(), table));
     header.tables_behind_nodes = Some(end..behind);
-    Ok(header)
+    let mut tables = Tables::new();
+    for table in &layout.tables {
+        let count = usize::from(header.field(&table.name));
+        let known = MORE_TABLES.into_iter().find(|name| *name == table.name).filter(|_| count > 0);
+        let start = WORD * usize::from(header.field(&table.place));
+        let mut end = start;
+        let entries = match known {
+            Some(_) => words(bytes, &format!("{} table", table.name), &mut end, count)?,
+            None => Vec::new(),
+        };
+        tables.extend(known.map(|name| (name, start..end)));
+        header.tables.push((table.name.clone(), entries));
+    }
+    Ok((header, tables))
 }
 
-/// A number for each node, so that every link leads to a higher one; as they lie where they do so
-/// already. Where that cannot be, a node that leads back to itself.
+/// A number for each node, so that every link leads to a higher one. Where that cannot be, a node that leads back to itself.
 fn in_order(nodes: &[Node]) -> Result<Vec<NodeId>, usize> {
     let links = |index: usize| match &nodes[index] {
         Node::Test { matched, unmatched, .. } => Some([*matched, *unmatched]),
@@ -252,15 +297,16 @@ struct Decoder<'a> {
     bytes: &'a [u8],
     release: &'static Release,
     header: &'a Header,
-    patterns_are: EarlyPatterns,
+    layout: &'a EarlyLayout,
     /// No object lies before it.
     pool_start: usize,
     known_flags: u32,
     pool: Pool,
     /// What has been read, by offset: many nodes may have one argument.
-    patterns: HashMap<usize, Arc<Tree>>,
-    regexes: HashMap<usize, Arc<Automaton>>,
-    /// Names of variables in the order in which nodes ask for them; there are two at most.
+    patterns: FxHashMap<usize, Arc<Tree>>,
+    regexes: FxHashMap<usize, Arc<Automaton>>,
+    /// Names of variables: those of the table, or where there is none the two that strings may have, in the
+    /// order in which nodes ask for them.
     variables: Vec<Vec<u8>>,
 }
 
@@ -288,6 +334,9 @@ impl<'a> Decoder<'a> {
                 let unmatched = self.link(|| format!("unmatch link of node {index}"), offset + 6, pair(6))?;
                 Ok(Node::Test { test, matched, unmatched })
             }
+            1 if self.layout.terminal == EarlyTerminal::SignalAndMessage => {
+                self.terminal_with_signal(index, offset, raw).map(Node::Terminal)
+            }
             // FORMAT.md §2.2, first form: a zero, 16 flag bits, zeros.
             1 => {
                 let flags = u32::from(pair(2));
@@ -295,17 +344,53 @@ impl<'a> Decoder<'a> {
                 if raw[1] != 0 || raw[4..] != [0; 4] {
                     return Err(BlobError::bad(field(), offset, "bytes that must be zero are not"));
                 }
-                let unknown = flags & !self.known_flags;
-                if unknown != 0 {
-                    let reason = format!("0x{unknown:04x} has no known meaning in {}", self.release.name());
-                    return Err(BlobError::bad(field(), offset + 2, reason));
-                }
+                self.refuse_unknown(flags, field, offset + 2)?;
                 Ok(Node::Terminal(Terminal { flags, modifiers: Vec::new() }))
             }
             other => {
                 Err(BlobError::bad(format!("type of node {index}"), offset, format!("is {other}, must be 0 or 1")))
             }
         }
+    }
+
+    /// Flag bits that the release has no name for are refused.
+    fn refuse_unknown(&self, flags: u32, field: impl FnOnce() -> String, offset: usize) -> Result<(), BlobError> {
+        match flags & !self.known_flags {
+            0 => Ok(()),
+            unknown => {
+                let reason = format!("0x{unknown:04x} has no known meaning in {}", self.release.name());
+                Err(BlobError::bad(field(), offset, reason))
+            }
+        }
+    }
+
+    /// FORMAT.md §2.2, second form: flags, a signal, the number of a message counted from 1.
+    fn terminal_with_signal(&mut self, index: usize, offset: usize, raw: &[u8]) -> Result<Terminal, BlobError> {
+        let field = || format!("modifiers of node {index}");
+        let flags = u32::from(raw[1]);
+        self.refuse_unknown(flags, field, offset + 1)?;
+        if raw[3] != 0 || raw[5..] != [0; 3] {
+            return Err(BlobError::bad(field(), offset + 2, "bytes that must be zero are not"));
+        }
+        let known = |name: &str| {
+            let unknown = || BlobError::bad(field(), offset, format!("{} has no '{name}'", self.release.name()));
+            self.release.modifier_named(name).map(|modifier| modifier.id).ok_or_else(unknown)
+        };
+        let mut modifiers = Vec::new();
+        if raw[2] != 0 {
+            let argument = ModifierArgument::Number(u16::from(raw[2]));
+            modifiers.push(Modifier { id: known("send-signal")?, argument });
+        }
+        if let Some(number) = usize::from(raw[4]).checked_sub(1) {
+            let id = known("message")?;
+            let table = self.header.table("messages");
+            let place = table
+                .get(number)
+                .copied()
+                .ok_or_else(|| BlobError::bad(field(), offset + 4, format!("message {} of {}", raw[4], table.len())))?;
+            modifiers.push(Modifier { id, argument: ModifierArgument::Text(self.c_string(place)?) });
+        }
+        Ok(Terminal { flags, modifiers })
     }
 
     fn test(&mut self, index: usize, offset: usize, raw_filter: u8, value: u16) -> Result<Test, BlobError> {
@@ -315,11 +400,14 @@ impl<'a> Decoder<'a> {
             let reason = format!("0x{raw_filter:02x} is no filter of {}", self.release.name());
             BlobError::bad(field(), offset + 1, reason)
         })?;
-        let argument = match (filter.kind, raw_filter & 0x80 != 0, self.patterns_are) {
+        let argument = match (filter.kind, raw_filter & 0x80 != 0, self.layout.patterns) {
             (FilterKind::Pattern | FilterKind::Path, false, EarlyPatterns::Strings) => {
                 Argument::Pattern(self.string(value)?)
             }
-            (FilterKind::Pattern | FilterKind::Path, true, EarlyPatterns::Strings)
+            (FilterKind::Pattern | FilterKind::Path, false, EarlyPatterns::Programs) => {
+                Argument::Pattern(self.program(value)?)
+            }
+            (FilterKind::Pattern | FilterKind::Path, true, EarlyPatterns::Strings | EarlyPatterns::Programs)
             | (FilterKind::Pattern | FilterKind::Path, false, EarlyPatterns::Regexes) => {
                 let count = self.header.table("regexes").len();
                 if usize::from(value) >= count {
@@ -385,6 +473,28 @@ impl<'a> Decoder<'a> {
         let automaton = Arc::new(automaton::read(object, start)?);
         self.regexes.insert(start, automaton.clone());
         Ok(automaton)
+    }
+
+    /// A pattern program.
+    fn program(&mut self, offset: u16) -> Result<Arc<Tree>, BlobError> {
+        let (start, object) = self.counted("pattern", offset, 0)?;
+        if let Some(known) = self.patterns.get(&start) {
+            return Ok(known.clone());
+        }
+        let tree = Arc::new(program::read(object, start)?);
+        self.patterns.insert(start, tree.clone());
+        Ok(tree)
+    }
+
+    /// The names that a table refers to.
+    fn names(&mut self, table: &'static str) -> Result<Vec<Vec<u8>>, BlobError> {
+        let header = self.header;
+        let mut names = Vec::new();
+        for (number, offset) in header.table(table).iter().enumerate() {
+            self.pool.user = User::Table(table, number);
+            names.push(self.c_string(*offset)?);
+        }
+        Ok(names)
     }
 
     /// A string with its type (FORMAT.md §4.5) as the tree that a program of it would have.

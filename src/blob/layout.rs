@@ -23,6 +23,8 @@ pub struct Section {
 pub struct Header {
     /// Field names and values, in the order of the grammar.
     pub fields: Vec<(String, u16)>,
+    /// Where each field starts.
+    pub field_offsets: Vec<usize>,
     /// Tables between header and operation table, or behind the nodes: name, entries.
     pub tables: Vec<(String, Vec<u16>)>,
     /// Where the tables lie behind the nodes.
@@ -52,6 +54,8 @@ pub struct Header {
 pub struct Record {
     /// Where the record starts.
     pub offset: usize,
+    /// Where its operation table starts.
+    pub operations_start: usize,
     /// Pool offset of its name.
     pub name: u16,
     /// Flags.
@@ -77,6 +81,7 @@ impl Header {
         let fields = field_values(bytes, &layout.fields)?;
         let mut header = Self {
             fields,
+            field_offsets: layout.fields.iter().map(|field| field.offset).collect(),
             tables: Vec::new(),
             tables_behind_nodes: None,
             is_collection: false,
@@ -149,6 +154,7 @@ impl Header {
                     RecordWord::FlagSet => record.flag_set = value,
                 }
             }
+            record.operations_start = offset;
             record.operations = words(bytes, "operation table", &mut offset, slots)?;
             self.records.push(record);
         }

@@ -31,10 +31,10 @@ pub mod regex_object {
 }
 
 pub use compare::{Comparison, Difference, compare};
-pub use decode::{Decoded, Leftover, PoolObject, decode};
+pub use decode::{Decoded, Leftover, PoolObject, User, decode};
 pub use encode::{EncodeError, encode, encode_collection};
 pub use extent::{extent, is_plausible};
-pub use layout::{Header, Section};
+pub use layout::{Header, Record, Section};
 
 use crate::vocabulary::UnknownFormat;
 

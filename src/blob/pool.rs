@@ -1,39 +1,58 @@
 //! In: the places of what a decoder reads. Out: the objects behind the nodes, and the bytes that belong
 //! to none of them. Never: an object that overlaps another one, or copies without a bound.
 
-use std::collections::BTreeMap;
-
-use super::decode::{Leftover, PoolObject};
+use super::decode::{Leftover, PoolObject, User};
 use super::{BlobError, slice};
 use crate::policy::rules::Address;
 
 /// What a decoder has read so far.
-#[derive(Default)]
 pub(super) struct Pool {
-    /// Start to end and kind.
-    objects: BTreeMap<usize, (usize, &'static str)>,
+    /// Whoever refers to the objects that are noted next.
+    pub user: User,
+    objects: Vec<PoolObject>,
+    /// For each eight bytes of the blob the object that they belong to, counted from 1. Every object starts
+    /// at a multiple of eight, so no two have one in common.
+    slots: Vec<u32>,
     /// Bytes that were copied for single nodes.
     copied: usize,
 }
+
+/// Bytes of a slot, in which offsets count as well.
+const SLOT: usize = 8;
 
 /// Most bytes that are copied for single nodes: strings, sets and modifiers. Without a
 /// limit, 65,535 nodes with one string of 64 KB would take 4 GB.
 const MAX_COPIED: usize = 64 << 20;
 
 impl Pool {
-    /// Notes an object; it may be noted before, and overlaps no other. That is found out now and
-    /// not at the end, since objects that overlap could claim far more than the blob has.
+    /// The pool of a blob of this length.
+    pub fn new(length: usize) -> Self {
+        let slots = vec![0; length.div_ceil(SLOT)];
+        Self { user: User::Node(0), objects: Vec::new(), slots, copied: 0 }
+    }
+
+    /// Notes an object that lies in the blob; it may be noted before, and overlaps no other. That is found
+    /// out now and not at the end, since objects that overlap could claim far more than the blob has.
     pub fn account(&mut self, start: usize, length: usize, kind: &'static str) -> Result<(), BlobError> {
         let end = start + length;
-        let overlaps = match self.objects.range(..end).next_back() {
-            Some((known, (known_end, _))) if *known == start => *known_end != end,
-            Some((_, (known_end, _))) => *known_end > start,
-            None => false,
-        };
-        if overlaps {
-            return Err(BlobError::bad(kind, start, "overlaps another object"));
+        let overlaps = || BlobError::bad(kind, start, "overlaps another object");
+        let slots = self.slots.get_mut(start / SLOT..end.div_ceil(SLOT)).ok_or_else(overlaps)?;
+        let known = slots.first().and_then(|slot| self.objects.get_mut((*slot as usize).wrapping_sub(1)));
+        if let Some(known) = known {
+            if known.range != (start..end) {
+                return Err(overlaps());
+            }
+            // What a node compares with says more than that a table has it.
+            if matches!((known.user, self.user), (User::Table(..), User::Node(_))) {
+                known.user = self.user;
+            }
+            return Ok(());
         }
-        self.objects.entry(start).or_insert((end, kind));
+        if slots.iter().any(|slot| *slot != 0) {
+            return Err(overlaps());
+        }
+        self.objects.push(PoolObject { range: start..end, kind, user: self.user });
+        slots.fill(u32::try_from(self.objects.len()).unwrap_or(u32::MAX));
         Ok(())
     }
 
@@ -58,8 +77,9 @@ impl Pool {
     }
 
     /// The objects, by offset.
-    pub fn objects(self) -> Vec<PoolObject> {
-        self.objects.into_iter().map(|(start, (end, kind))| PoolObject { range: start..end, kind }).collect()
+    pub fn objects(mut self) -> Vec<PoolObject> {
+        self.objects.sort_unstable_by_key(|object| object.range.start);
+        self.objects
     }
 }
 
@@ -67,7 +87,7 @@ impl Pool {
 pub(super) fn unaccounted(bytes: &[u8], start: usize, objects: &[PoolObject]) -> Result<Vec<Leftover>, BlobError> {
     let mut leftover = Vec::new();
     let mut end = start;
-    let blob_end = PoolObject { range: bytes.len()..bytes.len(), kind: "end" };
+    let blob_end = PoolObject { range: bytes.len()..bytes.len(), kind: "end", user: User::Node(0) };
     for object in objects.iter().chain([&blob_end]) {
         if object.range.start < end {
             return Err(BlobError::bad(object.kind, object.range.start, "overlaps the object before it"));

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::input::{self, SourceOptions};
+use super::input::{self, OperationsOption, SourceOptions};
 use super::output::{Console, Format, table};
 use super::status::{Failure, Status};
 use crate::blob::{self, Decoded};
@@ -27,13 +27,16 @@ pub struct Options {
     second: String,
     #[command(flatten)]
     source: SourceOptions,
+    #[command(flatten)]
+    operations: OperationsOption,
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
 }
 
 pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
-    two(&options.first, &options.second, &options.source, options.format, console)
+    let source = options.operations.on(&options.source);
+    two(&options.first, &options.second, &source, options.format, console)
 }
 
 /// What the two decide otherwise: names of operations, in a collection behind the profile's.

@@ -1,20 +1,22 @@
 //! `decode`: what a blob says, section by section.
 
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::builder::styling::AnsiColor;
 use clap::{Args, ValueEnum};
 use sha2::{Digest, Sha256};
 
-use super::input::{self, SourceOptions};
+use super::input::{self, OperationsOption, SourceOptions};
 use super::output::{self, Console, Format, table};
 use super::status::{Failure, Status};
 use crate::blob::{Decoded, legacy};
 use crate::policy::describe;
-use crate::policy::graph::{Graph, Node, Terminal};
+use crate::policy::graph::Node;
 use crate::runtime::artifacts::{GoldenDecode, GoldenDecodes, Metadata};
 use crate::runtime::probe::hex;
+use crate::views::{self, Document, Notes, Part, PartKind, Texts};
 
 /// How to show a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,13 +41,16 @@ enum View {
   sbtool decode --format hex profile.sb.bin
   sbtool decode --format legacy golden/profiles/*.sb -o out/golden_decodes.json
   sbtool decode --format legacy --golden golden/golden_decodes.json golden/profiles/*.sb
-  sbtool decode shipped.bin --compare profile.sb")]
+  sbtool decode shipped.bin --compare profile.sb
+  sbtool decode --release ios-12 --operations names.txt profile.bin")]
 pub struct Options {
     /// Blobs or profiles; '-' is standard input
     #[arg(value_name = "BLOB", required = true)]
     blobs: Vec<String>,
     #[command(flatten)]
     source: SourceOptions,
+    #[command(flatten)]
+    operations: OperationsOption,
     /// How to show it
     #[arg(long, value_enum, default_value_t = View::Text)]
     format: View,
@@ -61,6 +66,7 @@ pub struct Options {
 }
 
 pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
+    let source = &options.operations.on(&options.source);
     if let Some(other) = &options.compare {
         let [one] = options.blobs.as_slice() else {
             return Err(Failure::Usage("--compare takes one BLOB".to_owned()));
@@ -70,48 +76,40 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
             View::Json => Format::Json,
             View::Hex | View::Legacy => return Err(Failure::Usage("--compare prints text or json".to_owned())),
         };
-        return super::compare::two(one, other, &options.source, format, console);
+        return super::compare::two(one, other, source, format, console);
     }
     let mut blobs = Vec::new();
     for name in &options.blobs {
-        let (bytes, decoded) = options.source.load_blob(input::read(name)?, console)?;
+        let (bytes, decoded) = source.load_blob(input::read(name)?, console)?;
         blobs.push((name.as_str(), bytes, decoded));
     }
     let entries = || blobs.iter().map(|(name, bytes, decoded)| golden_entry(name, bytes, decoded)).collect::<Vec<_>>();
     if let Some(path) = &options.golden {
         return against_golden(&entries(), path, console);
     }
-    let text = match options.format {
-        View::Legacy => {
-            let release = options.source.release.get()?;
-            output::json(&GoldenDecodes {
-                metadata: Metadata { world_id: release.name().to_owned() },
-                decodes: entries(),
-            })?
-            .into_bytes()
-        }
-        View::Json => {
-            let list: Vec<_> = blobs.iter().map(|(name, bytes, decoded)| json(name, bytes, decoded)).collect();
-            match list.as_slice() {
-                [one] => output::json(one)?,
-                several => output::json(&several)?,
+    let console = &console.for_file(options.output.as_ref());
+    if options.format == View::Legacy {
+        let release = source.release.get()?;
+        let metadata = Metadata { world_id: release.name().to_owned() };
+        let golden = output::json(&GoldenDecodes { metadata, decodes: entries() })?;
+        console.deliver(golden, options.output.as_ref())?;
+    } else {
+        console.stream(options.output.as_ref(), |out| match options.format {
+            View::Hex => {
+                blobs.iter().try_for_each(|(name, bytes, decoded)| hex_view(name, bytes, decoded, console, out))
             }
-            .into_bytes()
-        }
-        View::Hex => {
-            let mut out = Vec::new();
-            for (name, bytes, decoded) in &blobs {
-                hex_view(name, bytes, decoded, console, &mut out)?;
+            View::Json => json(&blobs, out),
+            View::Text | View::Legacy => {
+                let one_profile = source.profile_name.is_some();
+                blobs.iter().enumerate().try_for_each(|(number, (name, bytes, decoded))| {
+                    if number > 0 {
+                        writeln!(out)?;
+                    }
+                    text(name, bytes, decoded, one_profile, console, out)
+                })
             }
-            out
-        }
-        View::Text => {
-            let one_profile = options.source.profile_name.is_some();
-            let shown = blobs.iter().map(|(name, bytes, decoded)| text(name, bytes, decoded, one_profile, console));
-            shown.collect::<Vec<_>>().join("\n").into_bytes()
-        }
-    };
-    console.deliver(text, options.output.as_ref())?;
+        })?;
+    }
     let whole = blobs.iter().all(|(_, _, decoded)| decoded.leftover.is_empty());
     Ok(if whole { Status::Holds } else { Status::DoesNotHold })
 }
@@ -154,18 +152,22 @@ fn against_golden(entries: &[GoldenDecode], path: &Path, console: &Console) -> R
     Ok(Status::DoesNotHold)
 }
 
-fn text(name: &str, bytes: &[u8], decoded: &Decoded, one_profile: bool, console: &Console) -> String {
+fn text(
+    name: &str,
+    bytes: &[u8],
+    decoded: &Decoded,
+    one_profile: bool,
+    console: &Console,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let graph = &decoded.graph;
     let heading = |text: &str| console.paint(text, AnsiColor::Cyan);
-    let mut out = String::new();
-    let _ = writeln!(
-        out,
-        "{name}: {} bytes, {}, sha256 {}",
-        bytes.len(),
-        graph.release.title(),
-        hex(&Sha256::digest(bytes))
-    );
-    let _ = writeln!(out, "\n{}", heading("sections"));
+    let title = graph.release.title();
+    writeln!(out, "{name}: {} bytes, {title}, sha256 {}", bytes.len(), hex(&Sha256::digest(bytes)))?;
+    if let Some(unproven) = views::unproven(decoded) {
+        writeln!(out, "{unproven}")?;
+    }
+    writeln!(out, "\n{}", heading("sections"))?;
     let rows = decoded.sections.iter().map(|section| {
         vec![
             section.name.to_owned(),
@@ -174,54 +176,53 @@ fn text(name: &str, bytes: &[u8], decoded: &Decoded, one_profile: bool, console:
             section.range.len().to_string(),
         ]
     });
-    out.push_str(&table(&["section", "from", "to", "bytes"], rows.collect()));
-    let _ = writeln!(out, "\n{}", heading("header"));
+    out.write_all(table(&["section", "from", "to", "bytes"], rows.collect()).as_bytes())?;
+    writeln!(out, "\n{}", heading("header"))?;
     let rows = decoded.header.fields.iter().map(|(field, value)| vec![field.clone(), value.to_string()]);
-    out.push_str(&table(&["field", "value"], rows.collect()));
-    let names = names(decoded);
+    out.write_all(table(&["field", "value"], rows.collect()).as_bytes())?;
+    let names = views::names(decoded);
     if !names.is_empty() {
-        let _ = writeln!(out, "\n{}", heading("names"));
+        writeln!(out, "\n{}", heading("names"))?;
         let rows = names.into_iter().map(|(what, number, name)| vec![what.to_owned(), number.to_string(), name]);
-        out.push_str(&table(&["what", "number", "name"], rows.collect()));
+        out.write_all(table(&["what", "number", "name"], rows.collect()).as_bytes())?;
     }
     if decoded.header.is_collection {
-        let _ = writeln!(out, "\n{}", heading("profiles"));
-        out.push_str(&table(&["profile", "flags", "extends", "profile flags", "default"], profile_rows(decoded)));
+        writeln!(out, "\n{}", heading("profiles"))?;
+        let rows = profile_rows(decoded);
+        out.write_all(table(&["profile", "flags", "extends", "profile flags", "default"], rows).as_bytes())?;
     }
     if !decoded.header.is_collection || one_profile {
-        let _ = writeln!(out, "\n{}", heading("operations"));
-        out.push_str(&table(&["ids", "node", "operations"], operation_rows(decoded)));
+        writeln!(out, "\n{}", heading("operations"))?;
+        out.write_all(table(&["ids", "node", "operations"], operation_rows(decoded)).as_bytes())?;
     }
-    let _ = writeln!(out, "\n{}", heading("nodes"));
-    let rows = graph.nodes.iter().enumerate().map(|(index, node)| match node {
-        Node::Test { test, matched, unmatched } => {
-            vec![index.to_string(), describe::test(graph, test), matched.0.to_string(), unmatched.0.to_string()]
+    writeln!(out, "\n{}", heading("nodes"))?;
+    // As it is made, and what may be long comes last: a column as wide as its longest text would make
+    // every line as long.
+    let width = graph.nodes.len().saturating_sub(1).to_string().len().max("unmatch".len());
+    writeln!(out, "{:width$}  {:width$}  {:width$}  test or action", "node", "match", "unmatch")?;
+    let texts = Texts::new(graph);
+    for (index, node) in graph.nodes.iter().enumerate() {
+        match node {
+            Node::Test { test, matched, unmatched } => {
+                let (matched, unmatched) = (matched.0, unmatched.0);
+                writeln!(out, "{index:<width$}  {matched:<width$}  {unmatched:<width$}  {}", texts.test(test))?;
+            }
+            Node::Terminal(terminal) => {
+                writeln!(
+                    out,
+                    "{index:<width$}  {:width$}  {:width$}  {}",
+                    "",
+                    "",
+                    describe::terminal(graph, terminal)
+                )?;
+            }
         }
-        Node::Terminal(terminal) => {
-            vec![index.to_string(), describe::terminal(graph, terminal), String::new(), String::new()]
-        }
-    });
-    out.push_str(&table(&["node", "test or action", "match", "unmatch"], rows.collect()));
+    }
     for leftover in &decoded.leftover {
-        let _ =
-            writeln!(out, "not accounted for: {} to {}: {}", leftover.range.start, leftover.range.end, leftover.what);
+        let (start, end) = (leftover.range.start, leftover.range.end);
+        writeln!(out, "not accounted for: {start} to {end}: {}", leftover.what)?;
     }
-    out
-}
-
-/// The names of a blob: what they are for, number, name.
-fn names(decoded: &Decoded) -> Vec<(&'static str, usize, String)> {
-    let graph = &decoded.graph;
-    let lists = [
-        ("variable", &graph.variables[..]),
-        ("state flag", &graph.states[..]),
-        ("profile flag", &decoded.collection.profile_flags[..]),
-        ("flag asked for", &graph.profile_flags[..]),
-    ];
-    let entries = lists.into_iter().flat_map(|(what, list)| {
-        list.iter().enumerate().map(move |(number, name)| (what, number, String::from_utf8_lossy(name).into_owned()))
-    });
-    entries.collect()
+    Ok(())
 }
 
 fn profile_rows(decoded: &Decoded) -> Vec<Vec<String>> {
@@ -268,120 +269,110 @@ fn operation_rows(decoded: &Decoded) -> Vec<Vec<String>> {
     rows
 }
 
-fn json(name: &str, bytes: &[u8], decoded: &Decoded) -> serde_json::Value {
-    let graph = &decoded.graph;
-    let header: serde_json::Map<_, _> =
-        decoded.header.fields.iter().map(|(field, value)| (field.clone(), (*value).into())).collect();
-    let tables: serde_json::Map<_, _> =
-        decoded.header.tables.iter().map(|(table, entries)| (table.clone(), entries.clone().into())).collect();
-    let sections: Vec<_> = decoded
-        .sections
-        .iter()
-        .map(
-            |section| serde_json::json!({"name": section.name, "start": section.range.start, "end": section.range.end}),
-        )
+/// One document, or a list of several.
+fn json(blobs: &[(&str, Vec<u8>, Decoded)], out: &mut dyn Write) -> io::Result<()> {
+    let mut documents: Vec<_> = (blobs.iter())
+        .map(|(name, bytes, decoded)| Document::new(name, bytes.len(), hex(&Sha256::digest(bytes)), decoded))
         .collect();
-    let operations = |graph: &Graph| -> Vec<_> {
-        let entries = graph.entries.iter().enumerate();
-        entries
-            .map(|(id, node)| {
-                let name = graph.release.operations().get(id).map(|operation| operation.name.as_str());
-                serde_json::json!({"id": id, "name": name, "node": node.0})
-            })
-            .collect()
-    };
-    let profiles: Vec<_> = decoded
-        .collection
-        .profiles
-        .iter()
-        .zip(&decoded.header.records)
-        .map(|(profile, record)| {
-            serde_json::json!({
-                "name": String::from_utf8_lossy(&profile.name),
-                "flags": record.flags,
-                "extends": profile.base.as_deref().map(String::from_utf8_lossy),
-                "profile_flags": profile.flag_set,
-                "operations": operations(&profile.graph),
-            })
-        })
-        .collect();
-    let names: Vec<_> = names(decoded)
-        .into_iter()
-        .map(|(what, number, name)| serde_json::json!({"what": what, "number": number, "name": name}))
-        .collect();
-    let nodes: Vec<_> = graph
-        .nodes
-        .iter()
-        .enumerate()
-        .map(|(index, node)| match node {
-            Node::Test { test, matched, unmatched } => serde_json::json!({
-                "index": index,
-                "filter": graph.release.filter_name(test.filter),
-                "test": describe::test(graph, test),
-                "match": matched.0,
-                "unmatch": unmatched.0,
-            }),
-            Node::Terminal(terminal) => serde_json::json!({
-                "index": index,
-                "action": terminal.action().name(),
-                "flags": terminal.flags,
-                "report": terminal.flags & Terminal::REPORT != 0,
-                "modifiers": describe::modifiers(graph, terminal),
-                "message_filters": terminal.message_filters().map(|(operation, entry)| serde_json::json!({
-                    "operation": graph.release.operation_name(operation),
-                    "node": entry.0,
-                })).collect::<Vec<_>>(),
-            }),
-        })
-        .collect();
-    let objects: Vec<_> = decoded
-        .objects
-        .iter()
-        .map(|object| serde_json::json!({"kind": object.kind, "start": object.range.start, "end": object.range.end}))
-        .collect();
-    let leftover: Vec<_> = decoded
-        .leftover
-        .iter()
-        .map(|leftover| serde_json::json!({"what": leftover.what, "start": leftover.range.start, "end": leftover.range.end}))
-        .collect();
-    let mut whole = serde_json::json!({
-        "blob": name,
-        "length": bytes.len(),
-        "sha256": hex(&Sha256::digest(bytes)),
-        "release": graph.release.name(),
-        "header": header,
-        "tables": tables,
-        "sections": sections,
-        "names": names,
-        "operations": operations(graph),
-        "nodes": nodes,
-        "pool": objects,
-        "leftover": leftover,
-    });
-    if decoded.header.is_collection {
-        whole["profiles"] = profiles.into();
+    match (documents.pop(), documents.is_empty()) {
+        (Some(one), true) => serde_json::to_writer_pretty(&mut *out, &one)?,
+        (last, _) => {
+            documents.extend(last);
+            serde_json::to_writer_pretty(&mut *out, &documents)?;
+        }
     }
-    whole
+    writeln!(out)
 }
 
-/// The bytes of each section under its name.
-fn hex_view(name: &str, bytes: &[u8], decoded: &Decoded, console: &Console, out: &mut Vec<u8>) -> Result<(), Failure> {
-    let fail = |error: std::io::Error| Failure::Internal(error.to_string());
-    out.extend_from_slice(format!("{name}: {} bytes\n", bytes.len()).as_bytes());
-    for section in &decoded.sections {
-        let title = format!("\n{} ({} to {})\n", section.name, section.range.start, section.range.end);
-        out.extend_from_slice(console.paint(&title, AnsiColor::Cyan).as_bytes());
-        let mut printer = hexyl::PrinterBuilder::new(out)
-            .show_color(console.has_color())
+/// The colour of each kind of bytes.
+fn color(kind: PartKind) -> AnsiColor {
+    match kind {
+        PartKind::Header => AnsiColor::Magenta,
+        PartKind::Tables => AnsiColor::BrightMagenta,
+        PartKind::Profiles => AnsiColor::BrightCyan,
+        PartKind::Operations => AnsiColor::Cyan,
+        PartKind::Nodes => AnsiColor::BrightBlue,
+        PartKind::Patterns => AnsiColor::Green,
+        PartKind::Regexes => AnsiColor::BrightGreen,
+        PartKind::Strings => AnsiColor::Yellow,
+        PartKind::Sets => AnsiColor::BrightYellow,
+        PartKind::Addresses => AnsiColor::Blue,
+        PartKind::Modifiers => AnsiColor::BrightRed,
+        PartKind::Padding => AnsiColor::BrightBlack,
+        PartKind::LeftOver => AnsiColor::Red,
+    }
+}
+
+/// Every byte in the colour of what it is, with a legend, headings, and a note behind each row.
+fn hex_view(name: &str, bytes: &[u8], decoded: &Decoded, console: &Console, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "{name}: {} bytes, {}", bytes.len(), decoded.graph.release.title())?;
+    if let Some(unproven) = views::unproven(decoded) {
+        writeln!(out, "{unproven}")?;
+    }
+    let mut sizes: BTreeMap<PartKind, usize> = BTreeMap::new();
+    views::parts(decoded, bytes, |part, _| {
+        if !part.range.is_empty() {
+            *sizes.entry(part.kind).or_default() += part.range.len();
+        }
+        Ok::<(), io::Error>(())
+    })?;
+    let legend: Vec<String> = (sizes.iter())
+        .map(|(kind, size)| console.paint(&format!("{} ({size} bytes)", kind.name()), color(*kind)))
+        .collect();
+    writeln!(out, "legend: {}", legend.join(", "))?;
+    views::parts(decoded, bytes, |part, notes| {
+        if !part.title.is_empty() {
+            let gap = if part.title.starts_with("pool object") { "" } else { "\n" };
+            writeln!(out, "{gap}{}", console.paint(&part.title, color(part.kind)))?;
+        }
+        if part.range.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Rows { out, console, part, notes, number: 0, line: Vec::new() };
+        // The printer's own colours are those of byte values, so it prints without.
+        let mut printer = hexyl::PrinterBuilder::new(&mut rows)
+            .show_color(false)
             .show_char_panel(true)
             .show_position_panel(true)
             .with_border_style(hexyl::BorderStyle::None)
             .enable_squeezing(false)
-            .num_panels(2)
+            .num_panels(part.width as u64 / 8)
             .group_size(1)
             .build();
-        printer.display_offset(section.range.start as u64);
-        printer.print_all(bytes.get(section.range.clone()).unwrap_or_default()).map_err(fail)?;
+        printer.display_offset(part.range.start as u64);
+        printer.print_all(bytes.get(part.range.clone()).unwrap_or_default())
+    })
+}
+
+/// Takes the printer's rows, and writes each in its colour with its note.
+struct Rows<'a> {
+    out: &'a mut dyn Write,
+    console: &'a Console,
+    part: &'a Part,
+    notes: Notes<'a>,
+    number: usize,
+    line: Vec<u8>,
+}
+
+impl Write for Rows<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.line.extend_from_slice(piece);
+            if piece.ends_with(b"\n") {
+                let line = String::from_utf8_lossy(&self.line);
+                let line = line.trim_end_matches('\n');
+                let note = (self.notes)(self.number);
+                // Rows are equally long, so that notes stand below one another.
+                let (line, gap) = if note.is_empty() { (line.trim_end(), "") } else { (line, " ") };
+                writeln!(self.out, "{}{gap}{note}", self.console.paint(line, color(self.part.kind)))?;
+                self.number += 1;
+                self.line.clear();
+            }
+        }
+        Ok(bytes.len())
     }
-    Ok(())
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }

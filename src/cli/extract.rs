@@ -66,11 +66,13 @@ fn releases(wanted: Option<&str>) -> Result<Vec<&'static Release>, Failure> {
     let named = |name: &str| Release::named(name).map_err(|error| Failure::Usage(error.to_string()));
     if let Some(name) = wanted {
         let release = named(name)?;
-        release.layout().map_err(|error| Failure::Usage(error.to_string()))?;
+        if !release.reads_blobs() {
+            return release.layout().map(|_| Vec::new()).map_err(|error| Failure::Usage(error.to_string()));
+        }
         return Ok(vec![release]);
     }
     let all = release_names().into_iter().map(named).collect::<Result<Vec<_>, _>>()?;
-    Ok(all.into_iter().filter(|release| release.layout().is_ok()).collect())
+    Ok(all.into_iter().filter(|release| release.reads_blobs()).collect())
 }
 
 /// System files are larger than any profile.
@@ -114,6 +116,7 @@ fn manifest(name: &str, bytes: &[u8], releases: &[&Release], findings: &[Finding
                 "profiles": (finding.kind != Kind::OperationNames).then_some(finding.profiles),
                 "unaccounted": finding.unaccounted,
                 "symbol": finding.symbol,
+                "name": finding.name,
             })
         })
         .collect();
@@ -133,10 +136,10 @@ fn text(findings: &[Finding]) -> String {
             file_name(finding),
             finding.bytes.len().to_string(),
             finding.section.clone(),
-            finding.symbol.clone().unwrap_or_default(),
+            finding.name.clone().or_else(|| finding.symbol.clone()).unwrap_or_default(),
             finding.operations.to_string(),
             releases,
         ]
     });
-    table(&["file", "bytes", "section", "symbol", "operations", "releases"], rows.collect())
+    table(&["file", "bytes", "section", "name or symbol", "operations", "releases"], rows.collect())
 }

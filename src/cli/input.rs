@@ -2,7 +2,8 @@
 //! Never: results.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use clap::Args;
 
@@ -23,6 +24,30 @@ pub struct ReleaseOption {
     /// Release whose vocabulary and format are used; 'sbtool releases' lists them
     #[arg(long, value_name = "NAME", default_value = DEFAULT_RELEASE)]
     pub release: String,
+    /// A file of operation names; set by verbs that have [`OperationsOption`].
+    #[arg(skip)]
+    operations: Option<PathBuf>,
+}
+
+/// `--operations`.
+#[derive(Args, Clone, Debug)]
+pub struct OperationsOption {
+    /// Names of all operations in the order of their numbers, one a line, in place of the release's: for
+    /// blobs of releases whose table is not known. 'sbtool extract' finds such lists
+    #[arg(long, value_name = "FILE")]
+    operations: Option<PathBuf>,
+}
+
+impl OperationsOption {
+    /// The release with these operations.
+    pub fn on_release(&self, release: &ReleaseOption) -> ReleaseOption {
+        ReleaseOption { operations: self.operations.clone(), ..release.clone() }
+    }
+
+    /// The options with these operations.
+    pub fn on(&self, source: &SourceOptions) -> SourceOptions {
+        SourceOptions { release: self.on_release(&source.release), ..source.clone() }
+    }
 }
 
 impl ReleaseOption {
@@ -31,8 +56,33 @@ impl ReleaseOption {
     /// # Errors
     /// Where there is none of this name.
     pub fn get(&self) -> Result<&'static Release, Failure> {
-        release(&self.release)
+        match &self.operations {
+            None => release(&self.release),
+            Some(file) => with_operations(&self.release, file),
+        }
     }
+}
+
+/// A release with the operations of a file. Made once for each pair, since releases are compared by where
+/// they are.
+fn with_operations(name: &str, file: &Path) -> Result<&'static Release, Failure> {
+    type Made = Vec<(String, PathBuf, &'static Release)>;
+    static MADE: Mutex<Made> = Mutex::new(Vec::new());
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((.., known)) = made.iter().find(|(release, path, _)| release == name && path == file) {
+        return Ok(known);
+    }
+    let (title, bytes) = read(&file.display().to_string())?;
+    let text = std::str::from_utf8(&bytes).map_err(|error| Failure::bad(&title, error))?;
+    let names: Vec<String> = text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect();
+    let release = Release::with_operations(name, &names).map_err(|error| match error {
+        VocabularyError::Operations { reason } => Failure::bad(&title, reason),
+        other => Failure::Usage(other.to_string()),
+    })?;
+    // It lives as long as the program, as those of grammar files do.
+    let release: &'static Release = Box::leak(Box::new(release));
+    made.push((name.to_owned(), file.to_owned(), release));
+    Ok(release)
 }
 
 /// The release of this name.
@@ -42,7 +92,7 @@ impl ReleaseOption {
 pub fn release(name: &str) -> Result<&'static Release, Failure> {
     Release::named(name).map_err(|error| match error {
         VocabularyError::UnknownRelease { .. } => Failure::Usage(error.to_string()),
-        VocabularyError::Broken { .. } => Failure::Internal(error.to_string()),
+        VocabularyError::Broken { .. } | VocabularyError::Operations { .. } => Failure::Internal(error.to_string()),
     })
 }
 
@@ -246,6 +296,10 @@ pub fn decode(name: &str, bytes: &[u8], release: &'static Release, console: &Con
         Ok(decoded) => return Ok(decoded),
         Err(error) => Failure::bad(name, error),
     };
+    // Whoever names the operations means this release and no other.
+    if !std::ptr::eq(self::release(release.name())?, release) {
+        return Err(error);
+    }
     let mut fitting = Vec::new();
     for other in release_names() {
         let other = self::release(other)?;
@@ -255,6 +309,8 @@ pub fn decode(name: &str, bytes: &[u8], release: &'static Release, console: &Con
             fitting.push(decoded);
         }
     }
+    // A release whose blobs were at hand before one that is only described.
+    fitting.sort_by_key(|decoded| decoded.graph.release.is_from_text_alone());
     let names: Vec<&str> = fitting.iter().map(|decoded| decoded.graph.release.name()).collect();
     let Some((first, others)) = names.split_first() else { return Err(error) };
     let choice = match others {

@@ -36,6 +36,8 @@ pub enum Format {
 pub struct Console {
     color_out: bool,
     color_err: bool,
+    /// Colours also where no terminal is.
+    forced: bool,
     quiet: bool,
 }
 
@@ -51,6 +53,7 @@ impl Console {
         Self {
             color_out: wanted(io::stdout().is_terminal()),
             color_err: wanted(io::stderr().is_terminal()),
+            forced: color == Color::Always,
             quiet: false,
         }
     }
@@ -59,6 +62,12 @@ impl Console {
     #[must_use]
     pub fn quiet(self, quiet: bool) -> Self {
         Self { quiet, ..self }
+    }
+
+    /// The same for a result that goes to a file, if one is named: a file is no terminal.
+    #[must_use]
+    pub fn for_file(self, file: Option<&PathBuf>) -> Self {
+        Self { color_out: if file.is_some() { self.forced } else { self.color_out }, ..self }
     }
 
     /// Text in a colour, if standard output has colours.
@@ -104,11 +113,23 @@ impl Console {
     /// Where it cannot be written; a closed pipe is told apart.
     pub fn print(&self, text: impl AsRef<[u8]>) -> Result<(), Failure> {
         let mut out = io::stdout().lock();
-        let written = out.write_all(text.as_ref()).and_then(|()| out.flush());
-        written.map_err(|error| match error.kind() {
-            io::ErrorKind::BrokenPipe => Failure::ReaderGone,
-            _ => Failure::CannotWrite(error),
-        })
+        out.write_all(text.as_ref()).and_then(|()| out.flush()).map_err(to_standard_output)
+    }
+
+    /// Writes a result as it is made, to standard output or to a file if one is named.
+    ///
+    /// # Errors
+    /// As [`Console::print`] and [`write_file`].
+    pub fn stream(
+        &self,
+        file: Option<&PathBuf>,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> Result<(), Failure> {
+        if let Some(path) = file {
+            return write_file_with(path, write);
+        }
+        let mut out = io::BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        write(&mut out).and_then(|()| out.flush()).map_err(to_standard_output)
     }
 
     /// Prints JSON to standard output.
@@ -131,6 +152,13 @@ impl Console {
     }
 }
 
+fn to_standard_output(error: io::Error) -> Failure {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => Failure::ReaderGone,
+        _ => Failure::CannotWrite(error),
+    }
+}
+
 /// JSON with a newline at its end.
 ///
 /// # Errors
@@ -145,10 +173,20 @@ pub fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
 /// # Errors
 /// [`Failure::CannotCreate`].
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_file_with(path, |out| out.write_all(bytes))
+}
+
+/// As [`write_file`], for what is made as it is written.
+///
+/// # Errors
+/// [`Failure::CannotCreate`].
+pub fn write_file_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
     let fail = |source: io::Error| Failure::CannotCreate { name: path.display().to_string(), source };
     // A device or pipe cannot be replaced; it is written to.
     if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        return std::fs::write(path, bytes).map_err(fail);
+        let device = std::fs::OpenOptions::new().write(true).truncate(true).open(path).map_err(fail)?;
+        let mut out = io::BufWriter::new(device);
+        return write(&mut out).and_then(|()| out.flush()).map_err(fail);
     }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // A missing folder is told by its own name and not by that of the temporary file.
@@ -161,7 +199,9 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
         builder.permissions(std::fs::Permissions::from_mode(0o666));
     }
     let mut file = builder.prefix(".sbtool").tempfile_in(folder).map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
+    let mut out = io::BufWriter::with_capacity(1 << 16, file.as_file_mut());
+    write(&mut out).and_then(|()| out.flush()).map_err(fail)?;
+    drop(out);
     if let Ok(metadata) = path.metadata() {
         // An old file keeps its mode.
         file.as_file().set_permissions(metadata.permissions()).map_err(fail)?;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::input::{self, ReleaseOption};
+use super::input::{self, OperationsOption, ReleaseOption};
 use super::output::{self, Console};
 use super::status::{Failure, Status};
 use crate::blob;
@@ -24,13 +24,15 @@ pub struct Options {
     blob: String,
     #[command(flatten)]
     release: ReleaseOption,
+    #[command(flatten)]
+    operations: OperationsOption,
     /// Write the new blob there
     #[arg(short = 'o', value_name = "BLOB2")]
     output: Option<PathBuf>,
 }
 
 pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
-    let release = options.release.get()?;
+    let release = options.operations.on_release(&options.release).get()?;
     let (name, bytes) = input::read(&options.blob)?;
     if !blob::is_blob(&bytes) {
         return Err(Failure::bad(name, "is a text; compile it first"));

@@ -35,6 +35,7 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
                         "versions": release.versions(),
                         "binary_format": release.layout().is_ok(),
                         "reads_blobs": release.reads_blobs(),
+                        "from_text_alone": release.is_from_text_alone(),
                         "inferred": release.inferred().iter().map(|entry| serde_json::json!({
                             "key": entry.key,
                             "from": entry.from,
@@ -70,6 +71,7 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
 fn blobs(release: &Release) -> &'static str {
     match (release.layout().is_ok(), release.reads_blobs()) {
         (true, _) => "yes",
+        (false, true) if release.is_from_text_alone() => "read, as described",
         (false, true) => "read",
         (false, false) => "no",
     }

@@ -42,6 +42,7 @@ pub(super) fn extract(bytes: &[u8], releases: &[&'static Release]) -> Result<Fin
         profiles: found.profiles,
         unaccounted: found.unaccounted + data.len() - found.bytes.len(),
         bytes: found.bytes,
+        name: None,
     })
 }
 

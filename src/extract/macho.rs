@@ -52,6 +52,7 @@ impl Image<'_> {
             operations: found.operations,
             profiles: found.profiles,
             unaccounted: found.unaccounted,
+            name: found.name,
         }
     }
 }
@@ -176,6 +177,23 @@ impl<'a> Binary<'a> {
     pub fn address(&self, offset: usize) -> Option<u64> {
         let part = self.part(offset)?;
         part.address.checked_add((offset - part.file.start) as u64)
+    }
+
+    /// Address ranges of all sections with their places in the file, by address; where two overlap, the first.
+    pub fn addresses(&self) -> Vec<(Range<u64>, usize)> {
+        let part = |part: &Part| {
+            let end = part.address.checked_add(part.file.len() as u64)?;
+            part.is_section.then_some((part.address..end, part.file.start))
+        };
+        let mut parts: Vec<_> = self.parts.iter().filter_map(part).collect();
+        parts.sort_by_key(|(range, _)| range.start);
+        let mut end = 0;
+        parts.retain(|(range, _)| {
+            let is_apart = range.start >= end;
+            end = end.max(range.end);
+            is_apart
+        });
+        parts
     }
 
     /// Address ranges of the string sections with their places in the file, by address.

@@ -5,14 +5,13 @@
 //! - `macho`: images, sections, symbols
 //! - `scan`: blobs in bytes
 //! - `names`: the list of operation names
+//! - `pairs`: profiles of iOS 4 to 8, by pointers and sizes
 //! - `container`: property lists
-//!
-//! The pointer arrays by which iOS 4 to 8 name their profiles are not followed: no release of that time
-//! has a layout yet.
 
 mod container;
 mod macho;
 mod names;
+mod pairs;
 mod scan;
 
 use serde::Serialize;
@@ -68,6 +67,8 @@ pub struct Finding {
     pub profiles: usize,
     /// Bytes that the decoder cannot account for; 0 for whatever Apple's compiler made.
     pub unaccounted: usize,
+    /// The name that an array of the image gives it: profiles of iOS 4 to 8 have none of their own.
+    pub name: Option<String>,
 }
 
 /// Why nothing can be taken out of a file.
@@ -142,6 +143,9 @@ pub fn extract(bytes: &[u8], releases: &[&'static Release]) -> Result<Vec<Findin
     for image in macho::images(bytes)? {
         let binary = macho::Binary::read(image.bytes).map_err(|error| error.moved(image.offset))?;
         for blob in scan::blobs(&binary, releases, &mut budget).map_err(|error| error.moved(image.offset))? {
+            findings.push(image.place(&binary, blob));
+        }
+        for blob in pairs::profiles(&binary, releases, &mut budget).map_err(|error| error.moved(image.offset))? {
             findings.push(image.place(&binary, blob));
         }
         if let Some(names) = names::operation_names(&binary) {

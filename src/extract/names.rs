@@ -68,6 +68,7 @@ pub(super) fn operation_names(binary: &Binary<'_>) -> Option<Found> {
         operations: names.len(),
         profiles: 0,
         unaccounted: 0,
+        name: None,
     })
 }
 
@@ -90,6 +91,11 @@ fn starts<'a>(binary: &'a Binary<'_>) -> Vec<(usize, &'a Range<usize>)> {
 fn is_name(text: &[u8]) -> bool {
     let ends = |byte: &u8| matches!(byte, b' ' | b'"' | b'\'' | b'%' | b':');
     !text.is_empty() && text.len() <= MAX_NAME && text.iter().all(u8::is_ascii_graphic) && !text.iter().any(ends)
+}
+
+/// Whether a string may be the name of a profile: as those of operations, but for spaces.
+pub(super) fn is_text_name(text: &[u8]) -> bool {
+    !text.is_empty() && text.len() <= MAX_NAME && text.iter().all(|byte| byte.is_ascii_graphic() || *byte == b' ')
 }
 
 /// The strings from here on that are names. The compiler merges equal strings, so that a name which other

@@ -15,6 +15,8 @@ pub(super) struct Found {
     pub operations: usize,
     pub profiles: usize,
     pub unaccounted: usize,
+    /// The name that the image gives it, where it gives one.
+    pub name: Option<String>,
 }
 
 /// How much may be looked at in all, in words of plausible headers; a decoding counts as many.
@@ -25,6 +27,18 @@ pub(super) struct Budget {
 
 /// About ten seconds. The blobs of a kernelcache take a hundredth of it.
 const MOST_WORK: u64 = 1 << 30;
+
+impl Budget {
+    /// Notes work.
+    pub fn spend(&mut self, work: u64) {
+        self.spent = self.spent.saturating_add(work);
+    }
+
+    /// Whether there was too much of it.
+    pub fn is_spent(&self) -> bool {
+        self.spent > MOST_WORK
+    }
+}
 
 /// How one release reads the blob at a place.
 struct Reading {
@@ -52,7 +66,7 @@ pub(super) fn blobs(
                 at = place + reading.length.max(1);
                 found.push(reading.found(&bytes[place..], range.start + place));
             }
-            if budget.spent > MOST_WORK {
+            if budget.is_spent() {
                 return Err(ExtractError::TooMuchWork { offset: range.start + place });
             }
         }
@@ -138,6 +152,7 @@ impl Reading {
             operations: header.operations.len(),
             profiles: header.records.len(),
             unaccounted: self.unaccounted,
+            name: None,
         }
     }
 }

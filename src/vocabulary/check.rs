@@ -96,6 +96,12 @@ fn early_layout(layout: &EarlyLayout) -> Result<(), String> {
     if layout.alignment == 0 {
         return Err("an alignment of nothing".to_owned());
     }
+    for table in &layout.tables {
+        let known = layout.fields.iter().any(|field| field.name == table.name) && has(&layout.fields, &table.place);
+        if !known {
+            return Err(format!("no header fields say where the table '{}' is and how long", table.name));
+        }
+    }
     missing.map_or(Ok(()), |name| Err(format!("the header has no field '{name}' of two bytes")))
 }
 

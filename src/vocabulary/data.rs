@@ -21,6 +21,9 @@ pub(super) struct ReleaseData {
     /// In place of `layout`, for containers that are only read.
     #[serde(default)]
     pub early_layout: Option<EarlyLayout>,
+    /// No blob of the release's family was at hand: its layout is from descriptions.
+    #[serde(default)]
+    pub from_text_alone: bool,
     #[serde(default)]
     pub programs: Programs,
     #[serde(default)]
@@ -77,14 +80,20 @@ pub struct Layout {
 }
 
 /// Header fields of a blob whose links and offsets are 8-byte words from its start (FORMAT.md §1.1 to
-/// §1.3). The regex table lies behind the nodes; `regex_table` is its place and `regexes` its length.
+/// §1.4). The regex table lies behind the nodes; `regex_table` is its place and `regexes` its length.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EarlyLayout {
     /// Every byte of the header of a single profile belongs to exactly one of these.
     pub fields: Vec<HeaderField>,
+    /// More tables behind the nodes.
+    #[serde(default)]
+    pub tables: Vec<EarlyTable>,
     /// What the argument of a pattern filter is.
     pub patterns: EarlyPatterns,
+    /// How a terminal carries flags and modifiers.
+    #[serde(default)]
+    pub terminal: EarlyTerminal,
     /// Node array and objects start on multiples of this many bytes.
     pub alignment: usize,
     /// The form of a collection, where there are such.
@@ -104,7 +113,28 @@ pub struct EarlyCollection {
     pub record: Vec<RecordWord>,
 }
 
-/// What a pattern filter compares with before there were programs (FORMAT.md §4.5).
+/// A table of words behind the nodes.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EarlyTable {
+    /// What it holds, and the header field that counts its entries.
+    pub name: String,
+    /// The header field that says where it is.
+    pub place: String,
+}
+
+/// How a terminal of an early blob carries flags and modifiers (FORMAT.md §2.2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EarlyTerminal {
+    /// 16 flag bits in bytes 2 and 3, nothing besides.
+    #[default]
+    Flags,
+    /// 8 flag bits in byte 1, a signal in byte 2, the number of a message in byte 4.
+    SignalAndMessage,
+}
+
+/// What a pattern filter compares with before there were relative offsets (FORMAT.md §4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EarlyPatterns {
@@ -112,6 +142,8 @@ pub enum EarlyPatterns {
     Regexes,
     /// The place of a string with a type; bit 7 of the filter marks the number of an expression.
     Strings,
+    /// The place of a pattern program; bit 7 as before.
+    Programs,
 }
 
 /// A word of a profile's record.

@@ -11,10 +11,12 @@ use serde::Deserialize;
 
 mod check;
 mod data;
+mod renamed;
 pub use data::{
-    Applies, EarlyCollection, EarlyLayout, EarlyPatterns, Filter, FilterFunction, FilterKind, HeaderField,
-    ImplicitNode, ImplicitRule, Inferred, Layout, MatchKind, Modifier, ModifierArgumentKind, NoOpOperations, Operation,
-    OperationAlias, Paths, Programs, RecordFlags, RecordWord, TerminalDefault, TerminalForm, VersionedName,
+    Applies, EarlyCollection, EarlyLayout, EarlyPatterns, EarlyTable, EarlyTerminal, Filter, FilterFunction,
+    FilterKind, HeaderField, ImplicitNode, ImplicitRule, Inferred, Layout, MatchKind, Modifier, ModifierArgumentKind,
+    NoOpOperations, Operation, OperationAlias, Paths, Programs, RecordFlags, RecordWord, TerminalDefault, TerminalForm,
+    VersionedName,
 };
 
 include!(concat!(env!("OUT_DIR"), "/grammar.rs"));
@@ -72,6 +74,12 @@ pub enum VocabularyError {
         /// The names there are, separated by commas.
         known: String,
     },
+    /// Names of operations that make no operation table.
+    #[error("{reason}")]
+    Operations {
+        /// What is wrong with them.
+        reason: String,
+    },
     /// A grammar file is broken: a bug in sbtool, not in the input.
     #[error("grammar/{name}.json: {reason}")]
     Broken {
@@ -124,7 +132,27 @@ impl Release {
     /// Reads one grammar file and checks what the other modules rely on: ids without gaps or
     /// duplicates, parents that exist and lead to `default` without a cycle, unique names.
     fn parse(text: &str) -> Result<Self, String> {
-        let data: data::ReleaseData = serde_json::from_str(text).map_err(|e| e.to_string())?;
+        Self::of_data(serde_json::from_str(text).map_err(|e| e.to_string())?)
+    }
+
+    /// The release of this name with other operations: the names of all of them in the order of their
+    /// numbers, those of message filters last. For blobs whose operation table no grammar file has.
+    ///
+    /// # Errors
+    /// [`VocabularyError::UnknownRelease`]; [`VocabularyError::Operations`] where the list makes no
+    /// operation table.
+    pub fn with_operations(name: &str, operations: &[String]) -> Result<Self, VocabularyError> {
+        // For the error of an unknown name.
+        let release = Self::named(name)?;
+        let text = GRAMMAR_FILES.iter().find(|(file, _)| file.trim_end_matches(".json") == release.name());
+        let broken = |reason: String| VocabularyError::Operations { reason };
+        let mut data: data::ReleaseData =
+            serde_json::from_str(text.map_or("", |(_, text)| *text)).map_err(|error| broken(error.to_string()))?;
+        renamed::rename(&mut data, operations).map_err(broken)?;
+        Self::of_data(data).map_err(broken)
+    }
+
+    fn of_data(data: data::ReleaseData) -> Result<Self, String> {
         check::whole(&data)?;
         let mut operation_names = HashMap::new();
         for (position, operation) in data.operations.iter().enumerate() {
@@ -282,6 +310,12 @@ impl Release {
     #[must_use]
     pub fn early_layout(&self) -> Option<&EarlyLayout> {
         self.data.early_layout.as_ref()
+    }
+
+    /// Whether no blob of the release's family was at hand: its layout is from descriptions alone.
+    #[must_use]
+    pub fn is_from_text_alone(&self) -> bool {
+        self.data.from_text_alone
     }
 
     /// Whether sbtool can read blobs of this release.
