@@ -124,8 +124,9 @@ impl Join {
         }
     }
 
-    /// The list. Neighbours of the same operations with the same action become one rule.
-    pub fn finish(self) -> Result<Vec<Joined>, DecompileError> {
+    /// The list. Neighbours of the same operations with the same action become one rule, if `merges`:
+    /// where strings of different rules stay apart, that they do says that there are several.
+    pub fn finish(self, merges: bool) -> Result<Vec<Joined>, DecompileError> {
         let Self { rules, order, .. } = self;
         let mut rules: Vec<Option<Joined>> = rules.into_iter().map(Some).collect();
         let mut list: Vec<Joined> = Vec::with_capacity(rules.len());
@@ -137,7 +138,8 @@ impl Join {
             rule.operations.dedup();
             let before = rule.operations.first().and_then(|operation| newest.get(operation)).copied();
             let neighbour = before.and_then(|place| list.get_mut(place)).filter(|other| {
-                other.terminal == rule.terminal
+                merges
+                    && other.terminal == rule.terminal
                     && other.operations == rule.operations
                     && other.formula.is_some()
                     && rule.operations.iter().all(|operation| newest.get(operation).copied() == before)

@@ -137,7 +137,7 @@ pub fn decompile(profile: &Profile) -> Result<Rules, DecompileError> {
         actions: HashMap::new(),
         is_message: false,
     };
-    let list = writer.rules(join.finish()?)?;
+    let list = writer.rules(join.finish(graph.release.programs().merges_rules)?)?;
     Ok(Rules {
         release: graph.release,
         version: plan.version,
@@ -304,7 +304,7 @@ impl Writer<'_, '_> {
             join.add(&[*operation], rules);
         }
         self.is_message = true;
-        let rules = join.finish().and_then(|list| self.rules(list));
+        let rules = join.finish(true).and_then(|list| self.rules(list));
         self.is_message = false;
         rules
     }

@@ -13,7 +13,10 @@ pub(super) fn rule(arena: &mut Arena, filter: &Filter, number: usize, action: Id
     super::loads::check(arena.release, filter)?;
     let mut lowering = Lowering { arena, known: Known::default(), rule: number, place: 0 };
     lowering.number(filter);
-    lowering.filter(filter, false, action, older, Context { conjunction: None, sortable: true })
+    lowering.arena.rule = number;
+    let made = lowering.filter(filter, false, action, older, Context { conjunction: None, sortable: true });
+    lowering.arena.rule = usize::MAX;
+    made
 }
 
 struct Lowering<'a> {

@@ -5,7 +5,7 @@ use super::arena::{Arena, BuildNode, Id, TestId};
 
 /// Merges `b` into `a` where b is what a non-match of `a` leads to, both ask for strings of the
 /// same filter, a match of both leads to the same object, and nothing else leads to `b` (GRAPH.md
-/// R3a). Hashed cases: `metafilter_any`, `sys_sample`. Strings with variables merge as well, with one
+/// R3a); in older releases only within one rule ([`crate::vocabulary::Programs::merges_rules`]). Hashed cases: `metafilter_any`, `sys_sample`. Strings with variables merge as well, with one
 /// another and with plain ones: 51 programs of the iOS 17 platform blob and 40 of iOS 26 show it.
 pub(super) fn adjacent_strings(arena: &mut Arena, roots: &[Id]) {
     let mut incoming = arena.incoming(roots);
@@ -26,11 +26,15 @@ pub(super) fn adjacent_strings(arena: &mut Arena, roots: &[Id]) {
 }
 
 fn partner(arena: &Arena, incoming: &[u32], index: usize) -> Option<(Id, Vec<TestId>, Id)> {
-    let BuildNode::Test { tests, matched, unmatched, .. } = &arena.nodes[index] else { return None };
-    let BuildNode::Test { tests: other, matched: other_matched, unmatched: next, .. } = &arena.nodes[unmatched.index()]
+    let BuildNode::Test { tests, matched, unmatched, rule, .. } = &arena.nodes[index] else { return None };
+    let BuildNode::Test { tests: other, matched: other_matched, unmatched: next, rule: other_rule, .. } =
+        &arena.nodes[unmatched.index()]
     else {
         return None;
     };
+    if rule != other_rule && !arena.release.programs().merges_rules {
+        return None;
+    }
     let filter = |tests: &[TestId]| {
         let first = arena.test(*tests.first()?);
         first.is_string.then_some(first.test.filter)
