@@ -12,6 +12,7 @@ use crate::pattern::regex::{Expression, parse};
 use crate::pattern::spell::{Spelled, spelled};
 use crate::pattern::{Part, StringKind, StringPattern};
 use crate::policy::graph;
+use crate::policy::passes::loads_before;
 use crate::policy::rules::{Argument, Filter, Test};
 use crate::vocabulary::{FilterKind, MatchKind};
 
@@ -20,11 +21,12 @@ pub(super) struct Filters<'w, 'g> {
     working: &'w Working<'g>,
     relations: &'w Relations,
     tests: HashMap<TestId, Arc<Filter>>,
+    repeats_loaders: bool,
 }
 
 impl<'w, 'g> Filters<'w, 'g> {
     pub fn new(working: &'w Working<'g>, relations: &'w Relations) -> Self {
-        Self { working, relations, tests: HashMap::new() }
+        Self { working, relations, tests: HashMap::new(), repeats_loaders: false }
     }
 
     /// The formula without what the tests around it make sure.
@@ -78,15 +80,29 @@ impl<'w, 'g> Filters<'w, 'g> {
         }
     }
 
-    /// The filter.
+    /// The filter. A loader stands once before what refers to it, if no other loader can come between
+    /// the two; else each test that refers to it has it in front.
     pub fn filter(&mut self, formula: &Formula) -> Result<Arc<Filter>, DecompileError> {
+        self.repeats_loaders = false;
+        let filter = self.make(formula)?;
+        if loads_before(self.working.graph.release, &filter) {
+            return Ok(filter);
+        }
+        self.repeats_loaders = true;
+        self.make(formula)
+    }
+
+    fn make(&mut self, formula: &Formula) -> Result<Arc<Filter>, DecompileError> {
         Ok(match &formula.kind {
+            Kind::Test(Asked { test, loader: Some(loader) }) if self.repeats_loaders => {
+                Arc::new(Filter::All(vec![self.test(*loader)?, self.test(*test)?]))
+            }
             Kind::Test(asked) => self.test(asked.test)?,
-            Kind::Not(inner) => Arc::new(Filter::Not(self.filter(inner)?)),
+            Kind::Not(inner) => Arc::new(Filter::Not(self.make(inner)?)),
             Kind::Any(items) => {
                 let mut list = Vec::with_capacity(items.len());
                 for item in items {
-                    match &*self.filter(item)? {
+                    match &*self.make(item)? {
                         Filter::Any(inner) => list.extend(inner.iter().cloned()),
                         other => list.push(Arc::new(other.clone())),
                     }
@@ -110,12 +126,12 @@ impl<'w, 'g> Filters<'w, 'g> {
             };
             match last {
                 Some(last) if place > 0 || last + 1 < items.len() => {
-                    let group = items.range(place..=last).map(|item| self.filter(item)).collect::<Result<_, _>>()?;
+                    let group = items.range(place..=last).map(|item| self.make(item)).collect::<Result<_, _>>()?;
                     list.push(Arc::new(Filter::All(group)));
                     place = last + 1;
                 }
                 _ => {
-                    list.push(self.filter(item)?);
+                    list.push(self.make(item)?);
                     place += 1;
                 }
             }

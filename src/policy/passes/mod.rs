@@ -26,7 +26,7 @@ use crate::vocabulary::{self, OperationId, Release};
 
 use super::graph::Graph;
 use super::graph::Terminal;
-use super::rules::{Action, Modifier, ModifierArgument, OperationRules, Place, Rule, Rules, Tail};
+use super::rules::{Action, Filter, Modifier, ModifierArgument, OperationRules, Place, Rule, Rules, Tail};
 use arena::{Arena, BuildTerminal, Id};
 
 /// Which passes run. All of them make Apple's graph; the result means the same without any.
@@ -145,6 +145,11 @@ pub fn build(rules: &Rules, passes: Passes) -> Result<Graph, BuildError> {
         merge::adjacent_strings(&mut arena, &roots);
     }
     finish::graph(&arena, &roots, rules)
+}
+
+/// Whether each test of a loaded value in a filter stands behind its loader.
+pub(super) fn loads_before(release: &Release, filter: &Filter) -> bool {
+    loads::check(release, filter).is_ok()
 }
 
 /// Operations in an order in which each comes behind its parent (GRAPH.md R7).
