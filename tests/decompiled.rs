@@ -14,6 +14,7 @@ use random::aim::Chance;
 use random::{any_filter, lawful_rules, spell};
 use sbtool::blob;
 use sbtool::policy::collection::{Collection, Profile};
+use sbtool::policy::decompile::DecompileError;
 use sbtool::policy::equal;
 use sbtool::policy::graph::Graph;
 use sbtool::policy::inline::inlined;
@@ -193,7 +194,10 @@ fn inlined_bases_decide() {
         "base",
         "(version 3)(deny default)(allow file-read* (subpath \"/a\" \"${HOME}/b\"))(allow signal)(deny mach-lookup (global-name \"x\"))",
     );
-    let own = profile("own", "(version 3)(extends \"base\")(deny file-read-data (literal \"/a/b\"))(allow mach-lookup (global-name \"x\"))");
+    let own = profile(
+        "own",
+        "(version 3)(extends \"base\")(deny file-read-data (literal \"/a/b\"))(allow mach-lookup (global-name \"x\"))",
+    );
     let collection = Collection::of(vec![base, own]).unwrap();
     let bytes = blob::encode_collection(&collection).unwrap();
     let decoded = blob::decode(&bytes, ios).unwrap();
@@ -230,6 +234,8 @@ proptest! {
         let profile = single(graph);
         let text = match decompiled(&profile) {
             Ok(text) => text,
+            // No profile can be about such an operation, but these rules are not read from one.
+            Err(DecompileError::InOperation { reason, .. }) if matches!(*reason, DecompileError::NoName { .. }) => return Ok(()),
             Err(error) => return Err(TestCaseError::fail(format!("{error}\n{}", sbpl::write_rules(&rules)))),
         };
         let source = spell::text_of(&rules, &mut Chance(seed)).unwrap_or_default();

@@ -9,7 +9,7 @@ use crate::pattern::{Part, StringKind, StringPattern};
 use crate::policy::graph::{Argument, Terminal, Test};
 use crate::policy::passes::action_flags;
 use crate::policy::rules::{Action, OperationRules, Rules, Tail};
-use crate::vocabulary::{ImplicitNode, ImplicitRule, OperationId, Release};
+use crate::vocabulary::{ImplicitNode, ImplicitRule, OperationAlias, OperationId, Release};
 
 /// Where an operation starts.
 #[derive(Clone, Copy)]
@@ -32,36 +32,48 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// The version whose implicit rules are all there and whose table leaves the fewest operations to
-    /// say something about; of equals the lowest. Where each version lacks some, the profile was
+    /// The version whose implicit rules are all there, that has a name for each operation that needs one,
+    /// and whose table leaves the fewest operations to say something about; of equals the lowest. Where each version lacks some, the profile was
     /// compiled without them (LANGUAGE.md §7.4).
     pub fn of(working: &mut Working<'_>, base: Option<&[u8]>) -> Self {
         let allows = reaches_allow(working);
-        let mut best: Option<(bool, usize, Plan)> = None;
+        let mut best: Option<((bool, bool, usize), Plan)> = None;
         for version in working.graph.release.versions().to_vec() {
             let (missing, roots) = peeled(working, version, &allows);
             let table = empty_table(working, version, base);
             let implicit = missing == 0;
             let roots = if implicit { roots } else { whole(working) };
-            let plain = table
-                .iter()
-                .zip(&roots)
-                .filter(|(entry, root)| match entry.tail {
-                    Tail::Parent(parent) => roots.get(parent.index()).is_some_and(|parent| parent.children == root.rules),
-                    Tail::Table(action) => working.terminal_at(root.rules).and_then(|id| working.terminals.get(id.index()))
-                        == Some(&plain(working.graph.release, action)),
-                    Tail::Rule(_) => false,
-                })
-                .count();
-            if best.as_ref().is_none_or(|(known, count, _)| (implicit, plain) > (*known, *count)) {
-                best = Some((implicit, plain, Plan { version, implicit, roots, table }));
+            let is_plain = |(entry, root): &(&OperationRules, &Root)| match entry.tail {
+                Tail::Parent(parent) => roots.get(parent.index()).is_some_and(|parent| parent.children == root.rules),
+                Tail::Table(action) => {
+                    working.terminal_at(root.rules).and_then(|id| working.terminals.get(id.index()))
+                        == Some(&plain(working.graph.release, action))
+                }
+                Tail::Rule(_) => false,
+            };
+            let plain: Vec<bool> = table.iter().zip(&roots).map(|pair| is_plain(&pair)).collect();
+            let hidden = |operation: &OperationId| is_hidden(working.graph.release, version, *operation);
+            let named = (0..).map(OperationId).zip(&plain).all(|(operation, plain)| *plain || !hidden(&operation));
+            let rank = (implicit, named, plain.iter().filter(|plain| **plain).count());
+            if best.as_ref().is_none_or(|(known, _)| rank > *known) {
+                best = Some((rank, Plan { version, implicit, roots, table }));
             }
         }
         match best {
-            Some((_, _, plan)) => plan,
+            Some((_, plan)) => plan,
             None => Plan { version: 1, implicit: true, roots: whole(working), table: empty_table(working, 1, base) },
         }
     }
+}
+
+/// Whether a version reads the name of an operation as another one's, so that no rule can be about it
+/// (LANGUAGE.md §3: `sysctl-write` in version 1).
+pub(super) fn is_hidden(release: &Release, version: u8, operation: OperationId) -> bool {
+    release.operation_entry(operation).is_some_and(|entry| {
+        let hides =
+            |alias: &OperationAlias| alias.shadows && alias.name == entry.name && alias.versions.contains(&version);
+        release.operation_aliases().iter().any(hides)
+    })
 }
 
 /// The terminal of an action without modifiers.
@@ -93,7 +105,9 @@ fn reaches_allow(working: &Working<'_>) -> Vec<bool> {
         let at = |place: &Place| out.get(place.index()).copied().unwrap_or(false);
         let allows = match step {
             Step::Test { yes, no, .. } => at(yes) || at(no),
-            Step::Terminal(id) => working.terminals.get(id.index()).is_some_and(|terminal| terminal.action() == Action::Allow),
+            Step::Terminal(id) => {
+                working.terminals.get(id.index()).is_some_and(|terminal| terminal.action() == Action::Allow)
+            }
         };
         out.push(allows);
     }
@@ -106,24 +120,25 @@ fn peeled(working: &mut Working<'_>, version: u8, allows: &[bool]) -> (usize, Ve
     let mut roots = whole(working);
     let mut missing = 0;
     let allow = working.terminal(plain(release, Action::Allow));
-    let can_allow = |name: &String| {
-        let place = release.operation(name).and_then(|operation| working.entries.get(operation.index()));
-        place.is_some_and(|place| allows.get(place.index()).copied().unwrap_or(false))
-    };
-    let rules: Vec<&ImplicitRule> = release
-        .implicit_rules()
-        .iter()
-        .filter(|rule| rule.versions.contains(&version))
-        .filter(|rule| rule.when_allowed.is_empty() || rule.when_allowed.iter().any(can_allow))
-        .collect();
+    let rules: Vec<&ImplicitRule> =
+        release.implicit_rules().iter().filter(|rule| rule.versions.contains(&version)).collect();
     // The one added last is asked first: those with nodes of their own are added behind all others.
     for own in [true, false] {
         for rule in rules.iter().rev().filter(|rule| (rule.node == ImplicitNode::Own) == own) {
-            let Some(root) = release.operation(&rule.operation).and_then(|OperationId(id)| roots.get_mut(usize::from(id)))
-            else {
-                continue;
+            let Some(operation) = release.operation(&rule.operation) else { continue };
+            let Some(root) = roots.get_mut(operation.index()) else { continue };
+            let without = peel(working, root.rules, rule, allow);
+            // Places that were made just now lead to an allow.
+            let may = |place: Place| allows.get(place.index()).copied().unwrap_or(true);
+            let can_allow = |name: &String| match release.operation(name) {
+                Some(other) if other == operation => may(without.unwrap_or(root.rules)),
+                Some(other) => working.entries.get(other.index()).is_some_and(|entry| may(*entry)),
+                None => false,
             };
-            match peel(working, root.rules, rule, allow) {
+            if !rule.when_allowed.is_empty() && !rule.when_allowed.iter().any(can_allow) {
+                continue;
+            }
+            match without {
                 Some(place) => root.rules = place,
                 // Nothing is added where everything is allowed.
                 None if working.terminal_at(root.rules) == Some(allow) => {}
