@@ -4,6 +4,9 @@
 #![allow(clippy::panic)]
 
 use crate::blob;
+use crate::policy::collection::Profile;
+use crate::policy::passes::{Passes, build};
+use crate::runtime::decompiled;
 use crate::sbpl::reader::read_form;
 use crate::sbpl::scheme::Symbols;
 use crate::sbpl::source::{SourceId, Sources};
@@ -104,6 +107,35 @@ pub fn blob(bytes: &[u8]) {
                 assert_eq!(blob::encode_collection(&again.collection).ok().as_ref(), Some(&encoded), "{name}");
             }
             Err(error) => panic!("{name}: {error}"),
+        }
+    }
+}
+
+/// What decompiles, from any bytes that are a blob of any container or a profile, compiles to a policy
+/// that no request tells from the first, if the text can be compiled: a made blob can say what no rule
+/// may.
+pub fn decompiled(bytes: &[u8]) {
+    let mut profiles = Vec::new();
+    for name in CONTAINERS {
+        let release = Release::named(name).unwrap_or_else(|error| panic!("{error}"));
+        if let Ok(decoded) = blob::decode(bytes, release) {
+            profiles.extend(decoded.collection.profiles.into_iter().take(2));
+        }
+    }
+    let mut options = Options::new(release());
+    options.budget = Budget { steps: 50_000, depth: 5_000, bytes: 8 << 20 };
+    options.stand_ins = false;
+    if let Ok(evaluated) = sbpl::evaluate("fuzz", bytes, &options)
+        && let Ok(graph) = build(&evaluated.rules, Passes::default())
+    {
+        profiles.push(Profile { base: evaluated.rules.base, ..Profile::new(Vec::new(), graph) });
+    }
+    for profile in profiles {
+        let Ok(text) = decompiled::decompiled(&profile) else { continue };
+        let Ok(verified) = decompiled::verify(&profile, &text) else { continue };
+        if let Some((operation, difference)) = verified.comparison.different().next() {
+            let operation = profile.graph.release.operation_name(operation);
+            panic!("{operation}: {difference:?}\n{}", text.text);
         }
     }
 }

@@ -22,6 +22,7 @@ fn properties_hold_for_every_seed() {
         sbtool::properties::reader(&bytes);
         sbtool::properties::evaluator(&bytes);
         sbtool::properties::blob(&bytes);
+        sbtool::properties::decompiled(&bytes);
         count += 1;
     }
     assert!(count > 30, "only {count} seeds");

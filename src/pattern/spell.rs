@@ -78,9 +78,16 @@ impl Speller<'_> {
                 exclusive(branches)?;
                 if branches.len() > 1
                     && !before.iter().all(|matcher| is_text(matcher))
-                    && let Some(list) = plain_ends(branches)
+                    && let Some(texts) = plain_ends(branches)
                 {
-                    return self.add(before, &[Expression::Alternation(list)]);
+                    // `(a|b)$` rather than `(a$|b$)`.
+                    let all_end = texts.iter().all(|(text, ends)| *ends && !text.is_empty());
+                    let list = texts
+                        .into_iter()
+                        .map(|(text, ends)| sequence(bytes(text).chain((ends && !all_end).then_some(Expression::End))))
+                        .collect();
+                    let end: &[Expression] = if all_end { &[Expression::End] } else { &[] };
+                    return self.add(before, &[&[Expression::Alternation(list)], end].concat());
                 }
                 for branch in branches {
                     match (&branch.matcher, &branch.then) {
@@ -148,17 +155,15 @@ impl Speller<'_> {
     }
 }
 
-/// The texts of branches that ask for nothing but texts and the end, as expressions.
-fn plain_ends(branches: &[Branch]) -> Option<Vec<Expression>> {
+/// The texts of branches that ask for nothing but a text, and whether the subject ends behind each.
+fn plain_ends(branches: &[Branch]) -> Option<Vec<(&[u8], bool)>> {
     branches
         .iter()
         .map(|branch| match (&branch.matcher, &branch.then) {
-            (Matcher::End, Tree::Accept) => Some(Expression::End),
-            (Matcher::Text(text), Tree::Accept) => Some(sequence(bytes(text))),
+            (Matcher::End, Tree::Accept) => Some((&[][..], true)),
+            (Matcher::Text(text), Tree::Accept) => Some((text.as_slice(), false)),
             (Matcher::Text(text), Tree::Choice(then)) => match then.as_slice() {
-                [Branch { matcher: Matcher::End, then: Tree::Accept }] => {
-                    Some(sequence(bytes(text).chain([Expression::End])))
-                }
+                [Branch { matcher: Matcher::End, then: Tree::Accept }] => Some((text.as_slice(), true)),
                 _ => None,
             },
             _ => None,
@@ -351,9 +356,15 @@ mod tests {
 
     #[test]
     fn expressions_come_back_as_they_were_written() {
-        for text in
-            ["^/a/[^/]+/b", r"\.plugin$", "^/x/[0-9A-F][0-9]+$", "^/x/[^/]+(/|$)", "^/a.c/[a-z]+/q", "^/a[b-d](/e|f$)"]
-        {
+        for text in [
+            "^/a/[^/]+/b",
+            r"\.plugin$",
+            "^/x/[0-9A-F][0-9]+$",
+            "^/x/[^/]+(/|$)",
+            "^/a.c/[a-z]+/q",
+            "^/a[b-d](/e|f$)",
+            "^/a/[^/]+/(c|s)$",
+        ] {
             let Some(tree) = lower::tree(&parse(text.as_bytes()).unwrap()) else { continue };
             assert_eq!(show(&tree), [text]);
         }

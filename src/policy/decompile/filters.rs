@@ -14,7 +14,7 @@ use crate::pattern::{Part, StringKind, StringPattern};
 use crate::policy::graph;
 use crate::policy::passes::loads_before;
 use crate::policy::rules::{Argument, Filter, Test};
-use crate::vocabulary::{FilterKind, MatchKind};
+use crate::vocabulary::{FilterId, FilterKind, MatchKind};
 
 /// Makes filters; equal tests are one object.
 pub(super) struct Filters<'w, 'g> {
@@ -58,9 +58,40 @@ impl<'w, 'g> Filters<'w, 'g> {
                         left -= 1;
                     }
                 }
-                Ok(Formula::list(kept.into_iter().flatten(), true)?.ok_or(DecompileError::Unreadable)?)
+                let kept = self.negations_together(kept.into_iter().flatten().collect())?;
+                Ok(Formula::list(kept, true)?.ok_or(DecompileError::Unreadable)?)
             }
         }
+    }
+
+    /// Negated tests of one filter as one negation of alternatives.
+    fn negations_together(&self, items: Vec<Formula>) -> Result<Vec<Formula>, DecompileError> {
+        let filter = |item: &Formula| match &item.kind {
+            Kind::Not(inner) => match &inner.kind {
+                Kind::Test(Asked { test, loader: None }) => {
+                    self.working.tests.get(test.index()).map(|test| test.filter)
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        let mut places: HashMap<FilterId, usize> = HashMap::new();
+        let mut out: Vec<Formula> = Vec::with_capacity(items.len());
+        for item in items {
+            let Some(filter) = filter(&item) else {
+                out.push(item);
+                continue;
+            };
+            let place = *places.entry(filter).or_insert(out.len());
+            match out.get_mut(place) {
+                Some(known) => {
+                    let both = Formula::any(known.clone().negated()?, item.negated()?)?;
+                    *known = both.negated()?;
+                }
+                None => out.push(item),
+            }
+        }
+        Ok(out)
     }
 
     /// Whether `formula` being true is sure to make `other` false.

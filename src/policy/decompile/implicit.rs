@@ -139,7 +139,13 @@ fn peeled(working: &mut Working<'_>, version: u8, allows: &[bool]) -> (usize, Ve
                 continue;
             }
             match without {
-                Some(place) => root.rules = place,
+                Some(place) => {
+                    root.rules = place;
+                    // The same rule of a profile that is inlined is never reached.
+                    while let Some(place) = peel(working, root.rules, rule, allow) {
+                        root.rules = place;
+                    }
+                }
                 // Nothing is added where everything is allowed.
                 None if working.terminal_at(root.rules) == Some(allow) => {}
                 None => missing += 1,
