@@ -2,7 +2,7 @@
 //! [`Decisions`], the same question with as few tests as that leaves. Never: a choice that changes
 //! a yes or a no.
 
-use std::collections::{HashMap, HashSet};
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::formula::Asked;
 use super::working::TestId;
@@ -32,8 +32,8 @@ pub(super) struct Decisions {
     /// Whether some test from here on refers to a value that is loaded before.
     refers: Vec<bool>,
     /// The tests that refer to a loaded value.
-    referring: HashSet<TestId>,
-    numbers: HashMap<Decision, u32>,
+    referring: FxHashSet<TestId>,
+    numbers: FxHashMap<Decision, u32>,
 }
 
 /// How a test is about loaded values (LANGUAGE.md §4.5).
@@ -105,7 +105,7 @@ impl Decisions {
         }
         let mut reached = vec![];
         let mut work = vec![top];
-        let mut seen = HashSet::new();
+        let mut seen = FxHashSet::default();
         while let Some(number) = work.pop() {
             if !seen.insert(number) {
                 continue;
@@ -121,7 +121,7 @@ impl Decisions {
             }
         }
         reached.sort_unstable();
-        let mut bound: HashMap<u32, Way> = HashMap::new();
+        let mut bound: FxHashMap<u32, Way> = FxHashMap::default();
         for number in reached {
             let Some(mut decision) = self.list.get(number as usize).copied() else { continue };
             let new = |way: Way| match way {

@@ -2,7 +2,9 @@
 //! in that order, and equal ones of several operations are one. Never: a rule for an operation that
 //! does not have it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+
+use rustc_hash::FxHashMap;
 
 use super::DecompileError;
 use super::formula::Formula;
@@ -27,7 +29,7 @@ pub(super) struct Join {
     /// Rules by their place in the list.
     order: BTreeMap<u64, usize>,
     places: Vec<u64>,
-    equal: HashMap<Found, Vec<usize>>,
+    equal: FxHashMap<Found, Vec<usize>>,
 }
 
 impl Join {
@@ -134,7 +136,7 @@ impl Join {
         let mut rules: Vec<Option<Joined>> = rules.into_iter().map(Some).collect();
         let mut list: Vec<Joined> = Vec::with_capacity(rules.len());
         // The newest rule of each operation so far.
-        let mut newest: HashMap<OperationId, usize> = HashMap::new();
+        let mut newest: FxHashMap<OperationId, usize> = FxHashMap::default();
         for number in order.into_values() {
             let Some(mut rule) = rules.get_mut(number).and_then(Option::take) else { continue };
             rule.operations.sort_unstable();

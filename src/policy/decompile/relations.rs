@@ -2,11 +2,12 @@
 //! sure; where nothing is known, nothing is said.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+
+use rustc_hash::FxHashMap;
 
 use super::working::TestId;
 use crate::policy::graph::{Argument, Test};
-use crate::vocabulary::{FilterKind, Release};
+use crate::vocabulary::{Filter, FilterId, FilterKind, Release};
 
 /// What a true test says of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +19,11 @@ pub(super) enum Says {
 
 /// Relations of tests, each worked out once.
 pub(super) struct Relations {
-    release: &'static Release,
-    known: RefCell<HashMap<(TestId, TestId), Says>>,
+    /// Filters of which a request has at most one value, and that load nothing for others.
+    single: Vec<bool>,
+    /// Filters of which a request has only one (LANGUAGE.md §5.1).
+    contrary: Vec<bool>,
+    known: RefCell<FxHashMap<(TestId, TestId), Says>>,
 }
 
 /// Most pairs of strings that are compared for one pair of tests.
@@ -27,7 +31,16 @@ const MOST_PAIRS: usize = 1 << 14;
 
 impl Relations {
     pub fn new(release: &'static Release) -> Self {
-        Self { release, known: RefCell::default() }
+        let entries = || (0..=u8::MAX).map(|id| release.filter(FilterId(id)));
+        let single = |filter: &Filter| {
+            filter.single_valued && filter.prerequisite.is_none() && !release.is_prerequisite(filter.id)
+        };
+        let contrary = |filter: &Filter| filter.contrary && filter.kind == FilterKind::Pattern;
+        Self {
+            single: entries().map(|entry| entry.is_some_and(single)).collect(),
+            contrary: entries().map(|entry| entry.is_some_and(contrary)).collect(),
+            known: RefCell::default(),
+        }
     }
 
     /// What `a` being true says of `b`.
@@ -36,24 +49,15 @@ impl Relations {
             return Says::True;
         }
         let (Some(one), Some(other)) = (tests.get(a.index()), tests.get(b.index())) else { return Says::Nothing };
+        let is = |list: &[bool], test: &Test| list.get(usize::from(test.filter.0)).copied().unwrap_or(false);
         if one.filter != other.filter {
-            return self.contrary(one, other);
+            let contrary = is(&self.contrary, one) && is(&self.contrary, other);
+            return if contrary { Says::False } else { Says::Nothing };
         }
-        let Some(filter) = self.release.filter(one.filter).filter(|filter| filter.single_valued) else {
-            return Says::Nothing;
-        };
-        if filter.prerequisite.is_some() || self.release.is_prerequisite(filter.id) {
+        if !is(&self.single, one) {
             return Says::Nothing;
         }
         *self.known.borrow_mut().entry((a, b)).or_insert_with(|| arguments(&one.argument, &other.argument))
-    }
-
-    /// Of some filters a request has only one (LANGUAGE.md §5.1).
-    fn contrary(&self, a: &Test, b: &Test) -> Says {
-        let contrary = |test: &Test| {
-            self.release.filter(test.filter).is_some_and(|entry| entry.contrary && entry.kind == FilterKind::Pattern)
-        };
-        if contrary(a) && contrary(b) { Says::False } else { Says::Nothing }
     }
 }
 

@@ -9,12 +9,15 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 
+use rustc_hash::{FxHashMap, FxHashSet};
+
 use super::DecompileError;
 use super::decisions::{Decisions, Loading, Way};
 use super::formula::Formula;
 use super::relations::{Relations, Says};
 use super::structure;
 use super::working::{Place, Step, TerminalId, TestId, Working};
+use crate::vocabulary::FilterId;
 
 /// A rule: when, and what it does. Without a formula it is always.
 pub(super) type Found = (Option<Formula>, TerminalId);
@@ -47,6 +50,11 @@ const SMALL: usize = 48;
 
 /// Most nodes of a rule that are shared with one further on.
 const MAX_SHARED: usize = 8;
+
+/// Facts looked at to follow ways back, for each node and in any case (chosen: it bounds what a hostile
+/// graph costs). Without any left, a way is taken for what it is: a longer text of the same meaning.
+const STEPS_A_NODE: u64 = 4_000;
+const MORE_STEPS: u64 = 100_000;
 
 /// What is known on a way: the outcome of a test, and what was known before.
 struct Fact {
@@ -98,6 +106,8 @@ pub(super) struct Segments<'w, 'g> {
     known: HashMap<(Place, Option<Place>, Option<TerminalId>), Rc<Segment>>,
     /// How many more tests may be looked at to follow ways back.
     steps: u64,
+    /// How each test is about loaded values.
+    loading: Vec<Loading>,
     /// Whether a walk from each place may ask about a value that was loaded before it: no rule can
     /// begin there.
     asks_loaded: Vec<bool>,
@@ -105,8 +115,21 @@ pub(super) struct Segments<'w, 'g> {
 
 impl<'w, 'g> Segments<'w, 'g> {
     pub fn new(working: &'w Working<'g>, relations: &'w Relations) -> Self {
-        let steps = 40_000 * working.steps.len() as u64 + 100_000;
-        let mut out = Self { working, relations, known: HashMap::new(), steps, asks_loaded: Vec::new() };
+        let steps = STEPS_A_NODE * working.steps.len() as u64 + MORE_STEPS;
+        let release = working.graph.release;
+        let loads: HashMap<FilterId, Loading> = (release.filters().iter())
+            .map(|filter| {
+                let loading = match (release.is_prerequisite(filter.id), &filter.prerequisite) {
+                    (true, _) => Loading::Loads,
+                    (false, Some(_)) => Loading::Refers,
+                    (false, None) => Loading::Neither,
+                };
+                (filter.id, loading)
+            })
+            .collect();
+        let loading = working.tests.iter().map(|test| loads.get(&test.filter).copied().unwrap_or(Loading::Neither));
+        let loading = loading.collect();
+        let mut out = Self { working, relations, known: HashMap::new(), steps, loading, asks_loaded: Vec::new() };
         for step in &working.steps {
             let asks = |place: &Place| out.asks_loaded.get(place.index()).copied().unwrap_or(false);
             let new = match step {
@@ -259,17 +282,7 @@ impl<'w, 'g> Segments<'w, 'g> {
 
     /// How a test is about loaded values.
     fn loading(&self, test: TestId) -> Loading {
-        let release = self.working.graph.release;
-        let Some(filter) = self.working.tests.get(test.index()).map(|test| test.filter) else {
-            return Loading::Neither;
-        };
-        if release.is_prerequisite(filter) {
-            Loading::Loads
-        } else if release.filter(filter).is_some_and(|filter| filter.prerequisite.is_some()) {
-            Loading::Refers
-        } else {
-            Loading::Neither
-        }
+        self.loading.get(test.index()).copied().unwrap_or(Loading::Neither)
     }
 
     /// Whether each open edge leads to `from` or to where a walk from there comes with what is known
@@ -291,24 +304,27 @@ impl<'w, 'g> Segments<'w, 'g> {
 
     /// Whether every walk from `from` with these facts comes to `to`.
     fn comes_from(&mut self, from: Place, to: Place, fact: Option<usize>, facts: &[Fact]) -> bool {
-        let mut seen: HashSet<Place> = HashSet::new();
-        let mut work = vec![from];
-        while let Some(place) = work.pop() {
-            if place == to || !seen.insert(place) {
-                continue;
+        // Mostly the first test that is not decided leads elsewhere.
+        let (mut place, mut seen) = (from, FxHashSet::default());
+        let mut work: Vec<Place> = Vec::new();
+        loop {
+            if place != to && seen.insert(place) {
+                // Numbers fall along every way, so this one is past it.
+                let Step::Test { test, yes, no } = self.working.at(place) else { return false };
+                if place < to || self.steps == 0 || self.loading(test) != Loading::Neither {
+                    return false;
+                }
+                match self.decided(test, fact, facts) {
+                    Some(outcome) => work.push(if outcome { yes } else { no }),
+                    None if yes < to || no < to => return false,
+                    None => work.extend([no, yes]),
+                }
             }
-            // Numbers fall along every way, so this one is past it.
-            let Step::Test { test, yes, no } = self.working.at(place) else { return false };
-            if place < to || self.steps == 0 || self.loading(test) != Loading::Neither {
-                return false;
-            }
-            match self.decided(test, fact, facts) {
-                Some(true) => work.push(yes),
-                Some(false) => work.push(no),
-                None => work.extend([no, yes]),
+            match work.pop() {
+                Some(next) => place = next,
+                None => return true,
             }
         }
-        true
     }
 
     /// Edges to terminals that a walk from the meeting place comes to with what is known there: they
@@ -355,7 +371,7 @@ impl<'w, 'g> Segments<'w, 'g> {
         expected: Option<TerminalId>,
         past: &HashSet<(Place, bool)>,
     ) -> Result<Segment, DecompileError> {
-        let numbers: HashMap<Place, usize> =
+        let numbers: FxHashMap<Place, usize> =
             region.iter().enumerate().map(|(number, place)| (*place, number)).collect();
         let ways = |place: Place| match self.working.at(place) {
             Step::Test { yes, no, .. } => [yes, no],

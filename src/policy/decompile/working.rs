@@ -1,8 +1,9 @@
 //! In: a [`Graph`]. Out: [`Working`], the same with equal tests, terminals and nodes made one and
 //! nodes that ask for nothing left out. Never: a node in front of what it leads to.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use rustc_hash::FxHashMap;
 
 use crate::pattern::regex::Automaton;
 use crate::pattern::tree::Tree;
@@ -53,15 +54,15 @@ pub(super) struct Working<'g> {
     pub steps: Vec<Step>,
     /// Where each operation starts.
     pub entries: Vec<Place>,
-    test_numbers: HashMap<Test, TestId>,
-    terminal_numbers: HashMap<Terminal, TerminalId>,
-    step_numbers: HashMap<Step, Place>,
+    test_numbers: FxHashMap<Test, TestId>,
+    terminal_numbers: FxHashMap<Terminal, TerminalId>,
+    step_numbers: FxHashMap<Step, Place>,
     /// Objects that many nodes share are compared once.
-    trees: HashMap<*const Tree, Arc<Tree>>,
-    automata: HashMap<*const Automaton, Arc<Automaton>>,
-    equal_trees: HashMap<Arc<Tree>, Arc<Tree>>,
-    equal_automata: HashMap<Arc<Automaton>, Arc<Automaton>>,
-    test_objects: HashMap<(u8, usize), TestId>,
+    trees: FxHashMap<*const Tree, Arc<Tree>>,
+    automata: FxHashMap<*const Automaton, Arc<Automaton>>,
+    equal_trees: FxHashMap<Arc<Tree>, Arc<Tree>>,
+    equal_automata: FxHashMap<Arc<Automaton>, Arc<Automaton>>,
+    test_objects: FxHashMap<(u8, usize), TestId>,
 }
 
 impl<'g> Working<'g> {
@@ -72,16 +73,16 @@ impl<'g> Working<'g> {
             terminals: Vec::new(),
             steps: Vec::new(),
             entries: Vec::new(),
-            test_numbers: HashMap::new(),
-            terminal_numbers: HashMap::new(),
-            step_numbers: HashMap::new(),
-            trees: HashMap::new(),
-            automata: HashMap::new(),
-            equal_trees: HashMap::new(),
-            equal_automata: HashMap::new(),
-            test_objects: HashMap::new(),
+            test_numbers: FxHashMap::default(),
+            terminal_numbers: FxHashMap::default(),
+            step_numbers: FxHashMap::default(),
+            trees: FxHashMap::default(),
+            automata: FxHashMap::default(),
+            equal_trees: FxHashMap::default(),
+            equal_automata: FxHashMap::default(),
+            test_objects: FxHashMap::default(),
         };
-        let mut places: HashMap<NodeId, Place> = HashMap::new();
+        let mut places: FxHashMap<NodeId, Place> = FxHashMap::default();
         for id in order(graph) {
             let Some(node) = graph.node(id) else { continue };
             let place = |id: &NodeId| places.get(id).copied().unwrap_or(Place(0));
