@@ -1,7 +1,7 @@
 //! In: a [`Formula`]. Out: the [`Filter`] that a profile would have for it: what other tests imply
 //! left out, loaded values behind their loaders. Never: a test that the formula does not have.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::DecompileError;
@@ -145,17 +145,15 @@ impl<'w, 'g> Filters<'w, 'g> {
 
     /// Each loader in one list with what refers to it.
     fn all(&mut self, items: &VecDeque<Formula>) -> Result<Arc<Filter>, DecompileError> {
+        let mut referred: HashSet<TestId> = HashSet::new();
+        items.iter().for_each(|item| item.each_test(&mut |asked| referred.extend(asked.loader)));
         let mut list = Vec::with_capacity(items.len());
         let mut place = 0;
         while let Some(item) = items.get(place) {
             let last = match &item.kind {
-                Kind::Test(Asked { test, loader: None }) => items
-                    .iter()
-                    .enumerate()
-                    .skip(place + 1)
-                    .filter(|(_, item)| refers(item, *test))
-                    .map(|(at, _)| at)
-                    .last(),
+                Kind::Test(Asked { test, loader: None }) if referred.contains(test) => {
+                    (place + 1..items.len()).rev().find(|at| items.get(*at).is_some_and(|item| refers(item, *test)))
+                }
                 _ => None,
             };
             match last {
