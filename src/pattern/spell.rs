@@ -280,7 +280,8 @@ fn exclusive(branches: &[Branch]) -> Result<(), SpellError> {
 }
 
 fn may_begin_in(matcher: &Matcher, ranges: &Ranges) -> bool {
-    first_bytes(matcher).is_none_or(|first| (0..=u8::MAX).any(|byte| first[usize::from(byte)] && contains(ranges, byte)))
+    first_bytes(matcher)
+        .is_none_or(|first| (0..=u8::MAX).any(|byte| first[usize::from(byte)] && contains(ranges, byte)))
 }
 
 /// Makes a subpath of each prefix `x/` that has its literal `x`.
@@ -293,7 +294,9 @@ fn join_subpaths(list: &mut Vec<Spelled>) {
     }
     let mut taken = vec![false; list.len()];
     for place in 0..list.len() {
-        let Some(Spelled::String(StringPattern { kind: StringKind::Prefix, parts })) = list.get(place) else { continue };
+        let Some(Spelled::String(StringPattern { kind: StringKind::Prefix, parts })) = list.get(place) else {
+            continue;
+        };
         let Some(base) = without_slash(parts) else { continue };
         if let Some(literal) = literals.remove(&base) {
             taken[literal] = true;
@@ -348,7 +351,9 @@ mod tests {
 
     #[test]
     fn expressions_come_back_as_they_were_written() {
-        for text in ["^/a/[^/]+/b", r"\.plugin$", "^/x/[0-9A-F][0-9]+$", "^/x/[^/]+(/|$)", "^/a.c/[a-z]+/q", "^/a[b-d](/e|f$)"] {
+        for text in
+            ["^/a/[^/]+/b", r"\.plugin$", "^/x/[0-9A-F][0-9]+$", "^/x/[^/]+(/|$)", "^/a.c/[a-z]+/q", "^/a[b-d](/e|f$)"]
+        {
             let Some(tree) = lower::tree(&parse(text.as_bytes()).unwrap()) else { continue };
             assert_eq!(show(&tree), [text]);
         }
@@ -367,7 +372,8 @@ mod tests {
 
     fn any_string() -> impl Strategy<Value = StringPattern> {
         let kinds = prop_oneof![Just(StringKind::Literal), Just(StringKind::Prefix), Just(StringKind::Subpath)];
-        (kinds, "/[ab/]{0,4}").prop_filter_map("empty", |(kind, text)| StringPattern::new(kind, text.as_bytes(), true).ok())
+        (kinds, "/[ab/]{0,4}")
+            .prop_filter_map("empty", |(kind, text)| StringPattern::new(kind, text.as_bytes(), true).ok())
     }
 
     proptest! {

@@ -90,8 +90,7 @@ pub fn verify(profile: &Profile, decompiled: &Decompiled) -> Result<Verified, Ve
     if !decompiled.rules.implicit {
         options.parameters = Some(WITHOUT_IMPLICIT_RULES.map(|name| (name.to_owned(), "1".to_owned())).to_vec());
     }
-    let evaluated =
-        sbpl::evaluate("decompiled", decompiled.text.as_bytes(), &options).map_err(VerifyError::Text)?;
+    let evaluated = sbpl::evaluate("decompiled", decompiled.text.as_bytes(), &options).map_err(VerifyError::Text)?;
     let again = build(&evaluated.rules, Passes::default())?;
     let mut other = Vec::new();
     if evaluated.rules.base != profile.base {

@@ -33,12 +33,12 @@ mod write;
 
 use std::path::PathBuf;
 
+pub use compose::compose;
 pub use diagnostics::{Diagnostic, Severity};
 pub use format::{DEFAULT_WIDTH, FormatError, format};
 pub use imports::{MAX_FILE, StandIn, read_limited, stand_ins};
 pub(crate) use report::nearest;
 pub use scheme::Budget;
-pub use compose::compose;
 pub use write::{rules_json, write_rules};
 
 use crate::policy::rules::Rules;

@@ -68,9 +68,7 @@ impl Decisions {
                 match (yes, no) {
                     (Way::Either, other) => other,
                     // What refers to this value must stay behind its loader.
-                    (yes, Way::Either) if refers => {
-                        self.add(Decision { asked, yes, no: Way::No }, false)
-                    }
+                    (yes, Way::Either) if refers => self.add(Decision { asked, yes, no: Way::No }, false),
                     (other, Way::Either) => other,
                     (yes, no) if yes == no => yes,
                     _ => {

@@ -48,10 +48,9 @@ impl<'w, 'g> Filters<'w, 'g> {
                 for place in 0..kept.len() {
                     let Some(Kind::Not(inner)) = kept[place].as_ref().map(|item| &item.kind) else { continue };
                     let implied = left > 1
-                        && kept
-                            .iter()
-                            .enumerate()
-                            .any(|(other, item)| other != place && item.as_ref().is_some_and(|item| self.excludes(item, inner)));
+                        && kept.iter().enumerate().any(|(other, item)| {
+                            other != place && item.as_ref().is_some_and(|item| self.excludes(item, inner))
+                        });
                     if implied {
                         kept[place] = None;
                         left -= 1;
@@ -103,9 +102,13 @@ impl<'w, 'g> Filters<'w, 'g> {
         let mut place = 0;
         while let Some(item) = items.get(place) {
             let last = match &item.kind {
-                Kind::Test(Asked { test, loader: None }) => {
-                    items.iter().enumerate().skip(place + 1).filter(|(_, item)| refers(item, *test)).map(|(at, _)| at).last()
-                }
+                Kind::Test(Asked { test, loader: None }) => items
+                    .iter()
+                    .enumerate()
+                    .skip(place + 1)
+                    .filter(|(_, item)| refers(item, *test))
+                    .map(|(at, _)| at)
+                    .last(),
                 _ => None,
             };
             match last {

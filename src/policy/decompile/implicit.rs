@@ -47,9 +47,13 @@ impl Plan {
                 .iter()
                 .zip(&roots)
                 .filter(|(entry, root)| match entry.tail {
-                    Tail::Parent(parent) => roots.get(parent.index()).is_some_and(|parent| parent.children == root.rules),
-                    Tail::Table(action) => working.terminal_at(root.rules).and_then(|id| working.terminals.get(id.index()))
-                        == Some(&plain(working.graph.release, action)),
+                    Tail::Parent(parent) => {
+                        roots.get(parent.index()).is_some_and(|parent| parent.children == root.rules)
+                    }
+                    Tail::Table(action) => {
+                        working.terminal_at(root.rules).and_then(|id| working.terminals.get(id.index()))
+                            == Some(&plain(working.graph.release, action))
+                    }
                     Tail::Rule(_) => false,
                 })
                 .count();
@@ -93,7 +97,9 @@ fn reaches_allow(working: &Working<'_>) -> Vec<bool> {
         let at = |place: &Place| out.get(place.index()).copied().unwrap_or(false);
         let allows = match step {
             Step::Test { yes, no, .. } => at(yes) || at(no),
-            Step::Terminal(id) => working.terminals.get(id.index()).is_some_and(|terminal| terminal.action() == Action::Allow),
+            Step::Terminal(id) => {
+                working.terminals.get(id.index()).is_some_and(|terminal| terminal.action() == Action::Allow)
+            }
         };
         out.push(allows);
     }
@@ -119,7 +125,8 @@ fn peeled(working: &mut Working<'_>, version: u8, allows: &[bool]) -> (usize, Ve
     // The one added last is asked first: those with nodes of their own are added behind all others.
     for own in [true, false] {
         for rule in rules.iter().rev().filter(|rule| (rule.node == ImplicitNode::Own) == own) {
-            let Some(root) = release.operation(&rule.operation).and_then(|OperationId(id)| roots.get_mut(usize::from(id)))
+            let Some(root) =
+                release.operation(&rule.operation).and_then(|OperationId(id)| roots.get_mut(usize::from(id)))
             else {
                 continue;
             };

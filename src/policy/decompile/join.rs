@@ -84,7 +84,10 @@ impl Join {
     fn insert(&mut self, rule: Found, after: Option<u64>, before: Option<usize>) -> usize {
         let number = self.rules.len();
         // Behind the rule that stands before `before`, or behind `after`, or at the end.
-        let mut after = before.and_then(|before| self.order.range(..self.places[before]).next_back()).map(|(place, _)| *place).or(after);
+        let mut after = before
+            .and_then(|before| self.order.range(..self.places[before]).next_back())
+            .map(|(place, _)| *place)
+            .or(after);
         if before.is_some() && after.is_none() {
             after = Some(0);
         }

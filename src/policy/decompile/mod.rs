@@ -29,10 +29,10 @@ use super::graph::{ModifierArgument as Carried, NodeId};
 use super::rules::{Action, Modifier, ModifierArgument, Origin, Rule, Rules, Tail};
 use crate::vocabulary::OperationId;
 use filters::Filters;
+use formula::{Asked, Formula};
 use implicit::{Plan, plain};
 use join::{Join, Joined};
 use relations::Relations;
-use formula::{Asked, Formula};
 use segments::{Found, Segments, Then};
 use working::{Place, TerminalId, Working};
 
@@ -92,7 +92,9 @@ pub fn decompile(profile: &Profile) -> Result<Rules, DecompileError> {
     // The goal of each operation: where it goes on without a rule of its own.
     let goals: Vec<Goal> = (plan.table.iter().zip(&plan.roots))
         .map(|(entry, _)| match entry.tail {
-            Tail::Parent(parent) => plan.roots.get(parent.index()).map_or(Goal::Nothing, |root| Goal::Place(root.children)),
+            Tail::Parent(parent) => {
+                plan.roots.get(parent.index()).map_or(Goal::Nothing, |root| Goal::Place(root.children))
+            }
             Tail::Table(action) => Goal::Terminal(working.terminal(plain(graph.release, action))),
             Tail::Rule(_) => Goal::Nothing,
         })
@@ -118,8 +120,7 @@ pub fn decompile(profile: &Profile) -> Result<Rules, DecompileError> {
             Some(operation) => graph.release.operation_name(*operation).into_owned(),
             None => String::new(),
         };
-        let in_operation =
-            |reason| DecompileError::InOperation { operation: name(), reason: Box::new(reason) };
+        let in_operation = |reason| DecompileError::InOperation { operation: name(), reason: Box::new(reason) };
         let (mut rules, last) = reader.rules(*start, *goal).map_err(in_operation)?;
         match last {
             Some(last) => rules.insert(0, (None, last)),
@@ -131,12 +132,8 @@ pub fn decompile(profile: &Profile) -> Result<Rules, DecompileError> {
         }
         join.add(operations, rules);
     }
-    let mut writer = Writer {
-        filters: Filters::new(&working, &relations),
-        reader,
-        actions: HashMap::new(),
-        is_message: false,
-    };
+    let mut writer =
+        Writer { filters: Filters::new(&working, &relations), reader, actions: HashMap::new(), is_message: false };
     let list = writer.rules(join.finish(graph.release.programs().merges_rules)?)?;
     Ok(Rules {
         release: graph.release,
@@ -208,7 +205,9 @@ impl Reader<'_, '_> {
         }
         while let Some((_, terminal)) = rules.last() {
             let run = rules.iter().rposition(|(_, other)| other != terminal).map_or(0, |other| other + 1);
-            let Some((Some(exception), action)) = run.checked_sub(1).and_then(|before| rules.get(before)) else { break };
+            let Some((Some(exception), action)) = run.checked_sub(1).and_then(|before| rules.get(before)) else {
+                break;
+            };
             if *action != tail || !self.is_part(exception, &rules[run..]) {
                 break;
             }

@@ -182,7 +182,10 @@ impl<'w, 'g> Segments<'w, 'g> {
                 if begins && self.all_come_from(top, &area, &mut stuck) {
                     return Some(self.met(top, area));
                 }
-                if begins && shared && let Some(taken) = self.takes_in_shared(top, &mut area) {
+                if begins
+                    && shared
+                    && let Some(taken) = self.takes_in_shared(top, &mut area)
+                {
                     return Some(taken);
                 }
             }
@@ -257,7 +260,9 @@ impl<'w, 'g> Segments<'w, 'g> {
     /// How a test is about loaded values.
     fn loading(&self, test: TestId) -> Loading {
         let release = self.working.graph.release;
-        let Some(filter) = self.working.tests.get(test.index()).map(|test| test.filter) else { return Loading::Neither };
+        let Some(filter) = self.working.tests.get(test.index()).map(|test| test.filter) else {
+            return Loading::Neither;
+        };
         if release.is_prerequisite(filter) {
             Loading::Loads
         } else if release.filter(filter).is_some_and(|filter| filter.prerequisite.is_some()) {
@@ -269,12 +274,7 @@ impl<'w, 'g> Segments<'w, 'g> {
 
     /// Whether each open edge leads to `from` or to where a walk from there comes with what is known
     /// on that edge.
-    fn all_come_from(
-        &mut self,
-        from: Place,
-        Area { open, facts, .. }: &Area,
-        stuck: &mut Option<Place>,
-    ) -> bool {
+    fn all_come_from(&mut self, from: Place, Area { open, facts, .. }: &Area, stuck: &mut Option<Place>) -> bool {
         let first = stuck.and_then(|place| open.get_key_value(&place));
         for (place, edges) in first.into_iter().chain(open.iter()) {
             if *place == from {
@@ -355,7 +355,8 @@ impl<'w, 'g> Segments<'w, 'g> {
         expected: Option<TerminalId>,
         past: &HashSet<(Place, bool)>,
     ) -> Result<Segment, DecompileError> {
-        let numbers: HashMap<Place, usize> = region.iter().enumerate().map(|(number, place)| (*place, number)).collect();
+        let numbers: HashMap<Place, usize> =
+            region.iter().enumerate().map(|(number, place)| (*place, number)).collect();
         let ways = |place: Place| match self.working.at(place) {
             Step::Test { yes, no, .. } => [yes, no],
             Step::Terminal(_) => [place, place],

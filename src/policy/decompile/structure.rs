@@ -170,10 +170,8 @@ impl Blocks {
         let (yes, no) = if turned { (one.no, one.yes) } else { (one.yes, one.no) };
         let one = if turned { one.formula.negated()? } else { one.formula };
         let other = if turned == aligned { other.formula.negated()? } else { other.formula };
-        let formula = Formula::any(
-            Formula::all(outer.formula.clone(), one)?,
-            Formula::all(outer.formula.negated()?, other)?,
-        )?;
+        let formula =
+            Formula::any(Formula::all(outer.formula.clone(), one)?, Formula::all(outer.formula.negated()?, other)?)?;
         if let Some(place) = self.list.get_mut(number as usize) {
             *place = Some(Block { formula, yes, no });
         }

@@ -25,8 +25,11 @@ pub(super) fn action(release: &Release, terminal: &Terminal) -> Result<(Action, 
     }
     let wanted = terminal.flags & !Terminal::INLINE;
     // Of modifiers that decide some of the same bits, the one that decides more says it alone.
-    let mut entries: Vec<_> =
-        release.modifiers().iter().filter(|entry| entry.argument == ModifierArgumentKind::None && entry.mask != 0).collect();
+    let mut entries: Vec<_> = release
+        .modifiers()
+        .iter()
+        .filter(|entry| entry.argument == ModifierArgumentKind::None && entry.mask != 0)
+        .collect();
     entries.sort_by_key(|entry| std::cmp::Reverse(entry.mask.count_ones()));
     let mut flag_modifiers = Vec::new();
     for entry in entries {

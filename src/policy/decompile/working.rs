@@ -134,9 +134,10 @@ impl<'g> Working<'g> {
         // A set of strings or an expression is hashed once for each object.
         let object = match &mut test.argument {
             Argument::Pattern(tree) => {
-                let known = self.trees.entry(Arc::as_ptr(tree)).or_insert_with(|| {
-                    self.equal_trees.entry(tree.clone()).or_insert_with(|| tree.clone()).clone()
-                });
+                let known = self
+                    .trees
+                    .entry(Arc::as_ptr(tree))
+                    .or_insert_with(|| self.equal_trees.entry(tree.clone()).or_insert_with(|| tree.clone()).clone());
                 *tree = known.clone();
                 Some(Arc::as_ptr(tree).cast::<u8>() as usize)
             }

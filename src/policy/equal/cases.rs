@@ -7,10 +7,10 @@
 //! threaded past decided tests leave no trace. What is not the same yet is looked at by the next filter.
 //! The two are the same if every case ends in equal terminals.
 //!
-//! Taken apart for that: a set with variables into what it holds without them and its alternatives,
-//! each true or not; a test of a filter that may have several values into the cases of one value, each
-//! of which is there or not. What an alternative excludes by its texts is not looked at, nor what a test
-//! of too complex strings has to do with others. So there may be more cases here than requests have,
+//! Taken apart for that: a set with variables into what it holds without them and, for all that begins
+//! with the same variables, what may come after those, a value of its own; a test of a filter that may have several values into the cases of one value, each
+//! of which is there or not. What comes after a variable and what else is known of the value are looked
+//! at as if they had nothing to do with one another, and so is a test of too complex strings. So there may be more cases here than requests have,
 //! never fewer, and all that is found the same is.
 
 use std::collections::HashMap;
@@ -18,8 +18,9 @@ use std::rc::Rc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::values::{Atom, Plain, Relations, concrete_addresses};
+use super::values::{Atom, Item, Plain, Relations, concrete_addresses};
 use crate::pattern::language::{Language, TooLarge, classes};
+use crate::pattern::tree::Matcher;
 use crate::policy::meaning::{Carried, Meaning, Meanings, Role};
 use crate::vocabulary::FilterId;
 
@@ -63,9 +64,19 @@ struct Variable {
     /// Variables that are true where this is, and those that are false where it is not.
     wider: Vec<u32>,
     narrower: Vec<u32>,
-    /// The question, of a filter with one value.
-    question: u32,
+    /// What a value must be for it to be true.
+    source: Option<Source>,
 }
+
+struct Source {
+    domain: Domain,
+    plain: Rc<Plain>,
+}
+
+/// Values of a filter, or what comes after some texts and variables: the place of those among the
+/// heads.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Domain(FilterId, Option<u32>);
 
 enum Block {
     /// One variable by itself.
@@ -78,8 +89,9 @@ enum Block {
 enum VariableKey {
     /// Nothing is known of it but itself.
     Free(u32, Loaded),
-    /// A test of the one value.
-    Value(u32),
+    /// A test of the one value; what it says of values without variables, or with those of a head. One
+    /// that is no list of strings stands by itself, by its place among the alternatives.
+    Value(u32, Option<(u32, Option<u32>)>),
     /// A value of this class is there.
     Class(FilterId, Loaded, u32),
     /// The place among the alternatives of the filter.
@@ -103,15 +115,17 @@ pub(super) struct Cases<'w> {
     variable_numbers: FxHashMap<VariableKey, u32>,
     blocks: Vec<Block>,
     /// By filter; the contrary ones share one.
-    block_numbers: FxHashMap<Option<FilterId>, u32>,
+    block_numbers: FxHashMap<Option<Domain>, u32>,
     /// Questions of each filter.
     asked: HashMap<FilterId, Vec<u32>>,
     alternatives: HashMap<FilterId, Vec<Atom>>,
+    /// Texts and variables that something begins with.
+    heads: Vec<Vec<Item>>,
     multiple: HashMap<FilterId, Option<Rc<Classes>>>,
     /// Filters that are asked for values of one kind only.
     sound: HashMap<FilterId, bool>,
-    /// Of each filter, questions with their cases: the variables that are true.
-    cases: HashMap<FilterId, Vec<(Vec<u32>, Rc<Vec<Vec<u32>>>)>>,
+    /// Of each domain, variables with their cases: those that are true.
+    cases: HashMap<Domain, Vec<(Vec<u32>, Rc<Vec<Vec<u32>>>)>>,
     proven: FxHashSet<(u32, u32)>,
     restriction: Restriction,
     left: usize,
@@ -148,6 +162,7 @@ impl<'w> Cases<'w> {
             block_numbers: FxHashMap::default(),
             asked,
             alternatives: HashMap::new(),
+            heads: Vec::new(),
             multiple: HashMap::new(),
             sound: HashMap::new(),
             cases: HashMap::new(),
@@ -252,7 +267,10 @@ impl<'w> Cases<'w> {
             }
             work.extend([unmatched, matched]);
         }
-        let (block, _, variables) = counts.into_iter().rev().max_by_key(|(_, count, _)| *count)?;
+        // Values first: they are cases one beside the other, what is true or not by itself multiplies.
+        let values = |block: u32| matches!(self.blocks.get(block as usize), Some(Block::Values));
+        let (block, _, variables) =
+            counts.into_iter().rev().max_by_key(|(block, count, _)| (values(*block), *count))?;
         Some((block, variables))
     }
 
@@ -409,29 +427,35 @@ impl<'w> Cases<'w> {
         self.imported.get(&root).copied()
     }
 
+    /// `source`: what a value must be for it.
+    fn value(&mut self, key: VariableKey, source: Source) -> Option<u32> {
+        if let Some(number) = self.variable_numbers.get(&key) {
+            return Some(*number);
+        }
+        let Domain(filter, head) = source.domain;
+        let contrary = head.is_none() && self.relations.release().filter(filter)?.contrary;
+        let next = u32::try_from(self.blocks.len()).ok()?;
+        let block = *self.block_numbers.entry((!contrary).then_some(source.domain)).or_insert(next);
+        if block == next {
+            self.blocks.push(Block::Values);
+        }
+        self.new_variable(key, block, Some(source))
+    }
+
+    fn new_variable(&mut self, key: VariableKey, block: u32, source: Option<Source>) -> Option<u32> {
+        let number = u32::try_from(self.variables.len()).ok()?;
+        self.variables.push(Variable { block, wider: Vec::new(), narrower: Vec::new(), source });
+        self.variable_numbers.insert(key, number);
+        Some(number)
+    }
+
     fn variable(&mut self, key: VariableKey) -> Option<u32> {
         if let Some(number) = self.variable_numbers.get(&key) {
             return Some(*number);
         }
-        let next = u32::try_from(self.blocks.len()).ok()?;
-        let (block, question) = match key {
-            VariableKey::Value(question) => {
-                let filter = self.meanings.samples.get(question as usize)?.test.filter;
-                let contrary = self.relations.release().filter(filter)?.contrary;
-                let block = *self.block_numbers.entry((!contrary).then_some(filter)).or_insert(next);
-                if block == next {
-                    self.blocks.push(Block::Values);
-                }
-                (block, question)
-            }
-            _ => {
-                self.blocks.push(Block::Alone);
-                (next, u32::MAX)
-            }
-        };
-        let number = u32::try_from(self.variables.len()).ok()?;
-        self.variables.push(Variable { block, wider: Vec::new(), narrower: Vec::new(), question });
-        self.variable_numbers.insert(key, number);
+        let block = u32::try_from(self.blocks.len()).ok()?;
+        self.blocks.push(Block::Alone);
+        let number = self.new_variable(key, block, None)?;
         if let VariableKey::Alternative(filter, loaded, place) = key {
             let list = self.alternatives.get(&filter)?;
             let atom = list.get(place as usize)?;
@@ -498,8 +522,18 @@ impl<'w> Cases<'w> {
         let mut out = Vec::new();
         let single = self.relations.release().filter(filter).is_some_and(|filter| filter.single_valued);
         if role == Role::Plain && single {
-            if !matches!(plain.as_ref(), Plain::Strings(language, _) if language.is_empty()) {
-                out.push(self.variable(VariableKey::Value(question))?);
+            let sources = match self.sources(&plain) {
+                Ok(sources) => sources,
+                Err(TooLarge) => return Some(None),
+            };
+            for (head, source) in sources {
+                match source {
+                    Ok(plain) => {
+                        let source = Source { domain: Domain(filter, head.map(|(head, _)| head)), plain };
+                        out.push(self.value(VariableKey::Value(question, head), source)?);
+                    }
+                    Err(atom) => out.push(self.alternative(filter, loaded, atom)?),
+                }
             }
         } else {
             let Some(classes) = self.classes_of(filter) else { return Some(None) };
@@ -510,20 +544,68 @@ impl<'w> Cases<'w> {
             for class in classes {
                 out.push(self.variable(VariableKey::Class(filter, loaded, *class))?);
             }
-        }
-        for atom in atoms {
-            let list = self.alternatives.entry(filter).or_default();
-            let place = match list.iter().position(|known| known == atom) {
-                Some(place) => place,
-                None => {
-                    list.push(atom.clone());
-                    list.len() - 1
-                }
-            };
-            let key = VariableKey::Alternative(filter, loaded, u32::try_from(place).ok()?);
-            out.push(self.variable(key)?);
+            for atom in atoms {
+                out.push(self.alternative(filter, loaded, atom)?);
+            }
         }
         Some(Some(out))
+    }
+
+    fn alternative(&mut self, filter: FilterId, loaded: Loaded, atom: &Atom) -> Option<u32> {
+        let list = self.alternatives.entry(filter).or_default();
+        let place = match list.iter().position(|known| known == atom) {
+            Some(place) => place,
+            None => {
+                list.push(atom.clone());
+                list.len() - 1
+            }
+        };
+        self.variable(VariableKey::Alternative(filter, loaded, u32::try_from(place).ok()?))
+    }
+
+    /// The parts of a test of one value: of which head they are, if they have variables, and what may
+    /// come after it; or an alternative that has no such form.
+    #[allow(clippy::type_complexity, reason = "used in one place")]
+    fn sources<'p>(
+        &mut self,
+        plain: &'p Rc<Plain>,
+    ) -> Result<Vec<(Option<(u32, Option<u32>)>, Result<Rc<Plain>, &'p Atom>)>, TooLarge> {
+        let Plain::Strings(language, atoms) = plain.as_ref() else { return Ok(vec![(None, Ok(plain.clone()))]) };
+        let mut out = Vec::new();
+        if !language.is_empty() {
+            out.push((None, Ok(plain.clone())));
+        }
+        // By head, texts that may come after it, in the order in which they come.
+        let mut lists: Vec<(u32, Vec<(Vec<u8>, bool)>)> = Vec::new();
+        for (atom, place) in atoms.iter().zip(0u32..) {
+            let Some((head, rest)) = split(atom) else {
+                out.push((None, Err(atom)));
+                continue;
+            };
+            let head = match self.heads.iter().position(|known| known == head) {
+                Some(place) => place,
+                None => {
+                    self.heads.push(head.to_vec());
+                    self.heads.len() - 1
+                }
+            };
+            let head = u32::try_from(head).map_err(|_| TooLarge)?;
+            match text_of(rest) {
+                Some(text) => match lists.iter_mut().find(|(known, _)| *known == head) {
+                    Some((_, list)) => list.push(text),
+                    None => lists.push((head, vec![text])),
+                },
+                None => {
+                    let language = Language::of_tree(&Atom::Sequence(rest.to_vec()).tree())?;
+                    out.push((Some((head, Some(place))), Ok(Rc::new(Plain::Strings(Rc::new(language), Vec::new())))));
+                }
+            }
+        }
+        for (head, list) in lists {
+            let language = Language::of_strings(&list)?;
+            out.push((Some((head, None)), Ok(Rc::new(Plain::Strings(Rc::new(language), Vec::new())))));
+        }
+        Ok(out)
     }
 
     /// The classes of the values of a filter that may have several.
@@ -532,7 +614,13 @@ impl<'w> Cases<'w> {
             return known.clone();
         }
         let questions = self.asked.get(&filter).cloned().unwrap_or_default();
-        let found = self.sets(filter, &questions).ok().map(|sets| {
+        let mut sources = Vec::with_capacity(questions.len());
+        for question in questions {
+            if let Ok(plain) = self.relations.plain(question) {
+                sources.push((question, plain));
+            }
+        }
+        let found = self.sets(filter, &sources).ok().map(|sets| {
             let mut classes = Classes::new();
             for (set, number) in sets.iter().filter(|set| !set.is_empty()).zip(0u32..) {
                 for question in set {
@@ -545,13 +633,13 @@ impl<'w> Cases<'w> {
         found
     }
 
-    /// Which of some questions of a filter one value passes, for each value.
-    fn sets(&mut self, filter: FilterId, questions: &[u32]) -> Result<Vec<Vec<u32>>, TooLarge> {
+    /// Which of some tests of a filter one value passes, for each value.
+    fn sets(&self, filter: FilterId, tests: &[(u32, Rc<Plain>)]) -> Result<Vec<Vec<u32>>, TooLarge> {
         let mut numbers: HashMap<u16, Vec<u32>> = HashMap::new();
         let mut texts: Vec<(u32, Rc<Language>)> = Vec::new();
         let mut addresses = Vec::new();
-        for question in questions {
-            match self.relations.plain(*question)?.as_ref() {
+        for (question, plain) in tests {
+            match plain.as_ref() {
                 Plain::Numbers(list) => list.iter().for_each(|n| numbers.entry(*n).or_default().push(*question)),
                 Plain::Strings(language, _) => texts.push((*question, language.clone())),
                 Plain::Address(address) => addresses.push((*question, *address)),
@@ -582,32 +670,32 @@ impl<'w> Cases<'w> {
 
     /// The cases of the values that tests of one block ask for: the variables that are true in each.
     fn cases_of(&mut self, variables: &[u32]) -> Option<Vec<Vec<u32>>> {
-        let mut by_filter: HashMap<FilterId, Vec<(u32, u32)>> = HashMap::new();
+        let mut by_domain: HashMap<Domain, Vec<u32>> = HashMap::new();
         for variable in variables {
-            let question = self.variables.get(*variable as usize)?.question;
-            let filter = self.meanings.samples.get(question as usize)?.test.filter;
-            by_filter.entry(filter).or_default().push((question, *variable));
+            let domain = self.variables.get(*variable as usize)?.source.as_ref()?.domain;
+            by_domain.entry(domain).or_default().push(*variable);
         }
         // No value is a case as well, and one that passes none of the tests.
         let mut out = FxHashSet::from_iter([Vec::new()]);
-        for (filter, mut list) in by_filter {
+        for (domain, mut list) in by_domain {
             list.sort_unstable();
-            let questions: Vec<u32> = list.iter().map(|(question, _)| *question).collect();
-            let known = self.cases.get(&filter).and_then(|known| {
-                known.iter().find(|(known, _)| questions.iter().all(|question| known.binary_search(question).is_ok()))
+            let known = self.cases.get(&domain).and_then(|known| {
+                known.iter().find(|(known, _)| list.iter().all(|variable| known.binary_search(variable).is_ok()))
             });
             let sets = match known {
                 Some((_, sets)) => sets.clone(),
                 None => {
-                    let sets = Rc::new(self.sets(filter, &questions).ok()?);
-                    self.cases.entry(filter).or_default().push((questions, sets.clone()));
+                    let plain = |variable: &u32| {
+                        Some((*variable, self.variables.get(*variable as usize)?.source.as_ref()?.plain.clone()))
+                    };
+                    let tests: Vec<_> = list.iter().filter_map(plain).collect();
+                    let sets = Rc::new(self.sets(domain.0, &tests).ok()?);
+                    self.cases.entry(domain).or_default().push((list.clone(), sets.clone()));
                     sets
                 }
             };
-            let variables: FxHashMap<u32, u32> = list.into_iter().collect();
-            for set in sets.iter() {
-                out.insert(set.iter().filter_map(|question| variables.get(question).copied()).collect());
-            }
+            let wanted: FxHashSet<u32> = list.into_iter().collect();
+            out.extend(sets.iter().map(|set| set.iter().copied().filter(|one| wanted.contains(one)).collect()));
         }
         Some(out.into_iter().collect())
     }
@@ -634,4 +722,27 @@ impl<'w> Cases<'w> {
 
 fn block_bit(block: u32) -> u64 {
     1 << (block % 64)
+}
+
+/// What stands before the end of the last variable, and what comes after it: nothing where the place at
+/// which that ends depends on more than what the variables hold.
+fn split(atom: &Atom) -> Option<(&[Item], &[Item])> {
+    let Atom::Sequence(items) = atom else { return None };
+    let last = items.iter().rposition(|item| matches!(item, Item::Other(Matcher::Variable(_))))?;
+    let (head, rest) = items.split_at_checked(last + 1)?;
+    let fixed = |item: &Item| matches!(item, Item::Byte(_) | Item::Other(Matcher::Variable(_)));
+    head.iter().all(fixed).then_some((head, rest))
+}
+
+/// Items as a text, and whether it is a beginning.
+fn text_of(items: &[Item]) -> Option<(Vec<u8>, bool)> {
+    let (items, beginning) = match items {
+        [before @ .., Item::Other(Matcher::End)] => (before, false),
+        all => (all, true),
+    };
+    let byte = |item: &Item| match item {
+        Item::Byte(byte) => Some(*byte),
+        Item::Other(_) => None,
+    };
+    Some((items.iter().map(byte).collect::<Option<_>>()?, beginning))
 }

@@ -65,7 +65,7 @@ impl Atom {
         }
     }
 
-    fn tree(&self) -> Tree {
+    pub fn tree(&self) -> Tree {
         match self {
             Self::Whole(tree) => tree.clone(),
             Self::Sequence(items) => items.iter().rev().fold(Tree::Accept, |then, item| match item {
