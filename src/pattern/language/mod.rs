@@ -7,6 +7,7 @@
 //! and an error where it is met ([`TooLarge`]); nobody may take that for an answer.
 
 mod automaton;
+mod classes;
 mod tree;
 
 use std::collections::HashMap;
@@ -15,6 +16,7 @@ use std::hash::Hash;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::tree::Ranges;
+pub use classes::classes;
 
 /// No state: from here on nothing is accepted.
 const DEAD: u32 = u32::MAX;

@@ -25,6 +25,7 @@
 //!   loader, and behind one that failed;
 //! - a bit field's tests, state flags and profile flags say nothing about one another.
 
+mod cases;
 mod values;
 mod walk;
 
@@ -38,6 +39,7 @@ use super::request::Request;
 use crate::pattern::regex::Automaton;
 use crate::pattern::tree::Tree;
 use crate::vocabulary::{FilterId, OperationId, Release};
+use cases::Cases;
 use values::{Form, Relations};
 use walk::{Outcome, Walker};
 
@@ -119,7 +121,6 @@ impl Witness {
 /// operation gets a number of steps that is linear in them, see [`Difference::NotDecided`].
 #[must_use]
 pub fn compare(a: &Graph, b: &Graph) -> Comparison {
-    let count = u16::try_from(a.entries.len().max(b.entries.len())).unwrap_or(u16::MAX);
     let mut comparison = Comparison::default();
     let mut meanings = Meanings::new(a.release, true);
     let mut questions = [meanings.questions(a), meanings.questions(b)];
@@ -127,16 +128,31 @@ pub fn compare(a: &Graph, b: &Graph) -> Comparison {
     for sample in &meanings.samples {
         relations.add(sample.test.clone());
     }
+    let count = u16::try_from(a.entries.len().max(b.entries.len())).unwrap_or(u16::MAX);
+    let numbers = [meanings.nodes(a, &questions[0]), meanings.nodes(b, &questions[1])];
+    let entry = |side: usize, numbers: &[HashMap<NodeId, u32>; 2], operation| {
+        let entry = [a, b].get(side)?.entry(operation)?;
+        numbers.get(side)?.get(&entry).copied()
+    };
+    // Most are found the same without a look at how they could differ.
+    let mut cases = Cases::new(&meanings, relations);
+    let proven = |operation: &OperationId| match [0, 1].map(|side| entry(side, &numbers, *operation)) {
+        [Some(x), Some(y)] => cases.same(x, y),
+        _ => false,
+    };
+    let mut left: Vec<OperationId> = (0..count).map(OperationId).collect();
+    let mut proven = proven;
+    left.retain(|operation| !proven(operation));
+    if left.is_empty() {
+        return comparison;
+    }
+    let mut relations = cases.relations;
     join_forms(&meanings, &mut relations, &mut questions);
     let numbers = [meanings.nodes(a, &questions[0]), meanings.nodes(b, &questions[1])];
     let mut walker = Walker::new(&meanings, relations, [a, b], &numbers);
-    for operation in (0..count).map(OperationId) {
-        let entry = |graph: &Graph, numbers: &HashMap<NodeId, u32>| {
-            graph.entry(operation).and_then(|entry| numbers.get(&entry).copied())
-        };
-        let difference = match (entry(a, &numbers[0]), entry(b, &numbers[1])) {
-            (Some(x), Some(y)) if x == y => continue,
-            (Some(x), Some(y)) => match walker.operation(operation, x, y) {
+    for operation in left {
+        let difference = match [0, 1].map(|side| entry(side, &numbers, operation)) {
+            [Some(x), Some(y)] => match walker.operation(operation, x, y) {
                 Outcome::Same => continue,
                 Outcome::Different(witness, _) => Difference::Different(witness),
                 Outcome::NotDecided => Difference::NotDecided,

@@ -10,7 +10,7 @@ use crate::pattern::language::{Language, TooLarge, find};
 use crate::pattern::tree::{Alternatives, Branch, Matcher, Tree, contains};
 use crate::policy::graph::{Argument, Test};
 use crate::policy::rules::{Address, PROTOCOLS};
-use crate::vocabulary::{FilterKind, Release};
+use crate::vocabulary::{FilterId, FilterKind, Release};
 
 /// For which values a test is true.
 pub(super) enum Values {
@@ -23,18 +23,27 @@ pub(super) enum Values {
     Opaque,
 }
 
+/// For which values a test is true, without what its variables make possible.
+pub(super) enum Plain {
+    Numbers(Vec<u16>),
+    /// These, and those of the alternatives with variables.
+    Strings(Rc<Language>, Vec<Atom>),
+    Address(Address),
+    Opaque,
+}
+
 pub(super) struct Strings {
     /// True for these, whatever the variables hold.
-    plain: Language,
+    plain: Rc<Language>,
     /// True for none but these.
-    possible: Language,
+    possible: Rc<Language>,
     /// Alternatives with variables, and what each is possible for: each may be true or not.
     atoms: Vec<(Atom, Language)>,
 }
 
 /// An alternative with a variable in it.
-#[derive(PartialEq, Eq)]
-enum Atom {
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Atom {
     /// One thing after the other.
     Sequence(Vec<Item>),
     /// A tree in which branches with variables do not exclude one another.
@@ -42,21 +51,21 @@ enum Atom {
 }
 
 #[derive(Clone, PartialEq, Eq)]
-enum Item {
+pub(super) enum Item {
     Byte(u8),
     Other(Matcher),
 }
 
 impl Atom {
     /// Whether it is true wherever the other one is.
-    fn covers(&self, other: &Self) -> bool {
+    pub fn covers(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Sequence(a), Self::Sequence(b)) => b.starts_with(a),
             _ => self == other,
         }
     }
 
-    fn tree(&self) -> Tree {
+    pub fn tree(&self) -> Tree {
         match self {
             Self::Whole(tree) => tree.clone(),
             Self::Sequence(items) => items.iter().rev().fold(Tree::Accept, |then, item| match item {
@@ -130,50 +139,77 @@ fn exclusive(branches: &[Branch]) -> bool {
     })
 }
 
-fn strings_of(tree: &Tree) -> Result<Strings, TooLarge> {
-    let plain = Language::of_tree(tree)?;
-    if !tree.has_variables() {
-        return Ok(Strings { possible: plain.clone(), plain, atoms: Vec::new() });
-    }
-    let list = match atoms(tree) {
-        Some(list) => list.into_iter().map(Atom::Sequence).collect(),
-        None => vec![Atom::Whole(tree.clone())],
-    };
-    let atoms = list.into_iter().map(|atom| {
-        let possible = Language::possible(&atom.tree())?;
-        Ok((atom, possible))
-    });
-    Ok(Strings { plain, possible: Language::possible(tree)?, atoms: atoms.collect::<Result<_, _>>()? })
-}
-
-/// The values of a test. The order of a request's values, and whether there is any, is no part of it.
-fn values_of(release: &Release, test: &Test) -> Result<Values, TooLarge> {
-    let Some(filter) = release.filter(test.filter) else { return Ok(Values::Opaque) };
+/// The values of a test but for variables. The order of a request's values, and whether there is any,
+/// is no part of it.
+fn plain_of(release: &Release, test: &Test) -> Result<Plain, TooLarge> {
+    let Some(filter) = release.filter(test.filter) else { return Ok(Plain::Opaque) };
     if release.is_prerequisite(filter.id) {
-        return Ok(Values::Opaque);
+        return Ok(Plain::Opaque);
     }
+    let strings = |language| Plain::Strings(Rc::new(language), Vec::new());
     Ok(match &test.argument {
         // What a bit field's number means is chosen (`verdict`).
-        Argument::Number(_) if filter.kind == FilterKind::Bitfield => Values::Opaque,
-        Argument::Number(number) => Values::Numbers(vec![*number]),
+        Argument::Number(_) if filter.kind == FilterKind::Bitfield => Plain::Opaque,
+        Argument::Number(number) => Plain::Numbers(vec![*number]),
         Argument::Numbers(numbers) | Argument::Mask { numbers, .. } => {
             let mut numbers = numbers.clone();
             numbers.sort_unstable();
             numbers.dedup();
-            Values::Numbers(numbers)
+            Plain::Numbers(numbers)
         }
-        Argument::Text(text) => {
-            let plain = Language::of_text(text);
-            Values::Strings(Strings { possible: plain.clone(), plain, atoms: Vec::new() })
+        Argument::Text(text) => strings(Language::of_text(text)),
+        Argument::Pattern(tree) if tree.has_variables() => {
+            let list = match atoms(tree) {
+                Some(list) => list.into_iter().map(Atom::Sequence).collect(),
+                None => vec![Atom::Whole(tree.as_ref().clone())],
+            };
+            Plain::Strings(Rc::new(Language::of_tree(tree)?), list)
         }
-        Argument::Pattern(tree) => Values::Strings(strings_of(tree)?),
-        Argument::Regex(automaton) => {
-            let plain = Language::of_automaton(automaton)?;
-            Values::Strings(Strings { possible: plain.clone(), plain, atoms: Vec::new() })
-        }
-        Argument::Address(address) => Values::Address(*address),
-        Argument::StateFlag(_) | Argument::ProfileFlag(_) => Values::Opaque,
+        Argument::Pattern(tree) => strings(match tree.strings() {
+            Some(list) => Language::of_strings(&list)?,
+            None => Language::of_tree(tree)?,
+        }),
+        Argument::Regex(automaton) => strings(Language::of_automaton(automaton)?),
+        Argument::Address(address) => Plain::Address(*address),
+        Argument::StateFlag(_) | Argument::ProfileFlag(_) => Plain::Opaque,
     })
+}
+
+/// The values of a test.
+fn values_of(plain: &Plain, test: &Test) -> Result<Values, TooLarge> {
+    Ok(match plain {
+        Plain::Numbers(numbers) => Values::Numbers(numbers.clone()),
+        Plain::Address(address) => Values::Address(*address),
+        Plain::Opaque => Values::Opaque,
+        Plain::Strings(plain, atoms) => {
+            let possible = match &test.argument {
+                Argument::Pattern(tree) if tree.has_variables() => Rc::new(Language::possible(tree)?),
+                _ => plain.clone(),
+            };
+            let atoms = atoms.iter().map(|atom| {
+                let possible = Language::possible(&atom.tree())?;
+                Ok((atom.clone(), possible))
+            });
+            Values::Strings(Strings { plain: plain.clone(), possible, atoms: atoms.collect::<Result<_, _>>()? })
+        }
+    })
+}
+
+/// Concrete addresses, of which each set of tests that one of them can pass has one: all protocols, a
+/// port that is asked for and one that is not. Protocols that leave something open as well: a request
+/// may be of one.
+pub(super) fn concrete_addresses(asked: impl Iterator<Item = Address>) -> Vec<Address> {
+    let mut ports: Vec<u16> = asked.map(|address| address.port).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    let other = (1..=u16::MAX).rev().find(|port| ports.binary_search(port).is_err());
+    ports.extend(other);
+    let all = PROTOCOLS.iter().rev().flat_map(|(_, protocol)| {
+        let protocol = *protocol;
+        let ports = ports.iter().filter(|port| **port != 0);
+        ports.flat_map(move |port| [false, true].map(|localhost| Address { protocol, localhost, port: *port }))
+    });
+    all.collect()
 }
 
 /// A value that a request may have.
@@ -188,6 +224,7 @@ pub(super) enum Value {
 pub(super) struct Relations {
     release: &'static Release,
     tests: Vec<Test>,
+    plain: Vec<Option<Result<Rc<Plain>, TooLarge>>>,
     values: Vec<Option<Result<Rc<Values>, TooLarge>>>,
     apart: FxHashMap<(u32, u32), bool>,
     within: FxHashMap<(u32, u32), bool>,
@@ -199,6 +236,7 @@ impl Relations {
         Self {
             release,
             tests: Vec::new(),
+            plain: Vec::new(),
             values: Vec::new(),
             apart: FxHashMap::default(),
             within: FxHashMap::default(),
@@ -209,23 +247,40 @@ impl Relations {
     /// Adds a test; its number.
     pub fn add(&mut self, test: Test) -> u32 {
         self.tests.push(test);
+        self.plain.push(None);
         self.values.push(None);
         u32::try_from(self.tests.len() - 1).unwrap_or(u32::MAX)
     }
 
+    pub fn plain(&mut self, number: u32) -> Result<Rc<Plain>, TooLarge> {
+        let index = number as usize;
+        let (Some(test), Some(place)) = (self.tests.get(index), self.plain.get_mut(index)) else {
+            return Ok(Rc::new(Plain::Opaque));
+        };
+        place.get_or_insert_with(|| plain_of(self.release, test).map(Rc::new)).clone()
+    }
+
     pub fn values(&mut self, number: u32) -> Result<Rc<Values>, TooLarge> {
         let index = number as usize;
+        if let Some(Some(known)) = self.values.get(index) {
+            return known.clone();
+        }
+        let plain = self.plain(number);
         let (Some(test), Some(place)) = (self.tests.get(index), self.values.get_mut(index)) else {
             return Ok(Rc::new(Values::Opaque));
         };
-        place.get_or_insert_with(|| values_of(self.release, test).map(Rc::new)).clone()
+        place.insert(plain.and_then(|plain| values_of(&plain, test)).map(Rc::new)).clone()
+    }
+
+    /// Whether a filter is asked in lower case.
+    pub fn is_folded(&self, filter: FilterId) -> bool {
+        self.release.folds_paths() && self.release.filter(filter).is_some_and(|filter| filter.folds)
     }
 
     /// The strings that can be a value of the filter of this test, where they are not all.
     fn subjects(&self, number: u32) -> Option<&Language> {
         let test = self.tests.get(number as usize)?;
-        let folds = self.release.folds_paths() && self.release.filter(test.filter)?.folds;
-        folds.then_some(&self.lower)
+        self.is_folded(test.filter).then_some(&self.lower)
     }
 
     /// Whether it is sure that no value passes both. Both are of one filter.
@@ -327,22 +382,11 @@ impl Relations {
         };
         let (yes_addresses, no_addresses) = (addresses(&yes), addresses(&no));
         if !yes_addresses.is_empty() {
-            // Ports that are asked for, and one that is not. Protocols that leave something open as
-            // well: a request may be of one.
-            let mut ports: Vec<u16> = yes_addresses.iter().chain(&no_addresses).map(|address| address.port).collect();
-            let other = (1..=u16::MAX).rev().find(|port| !ports.contains(port));
-            ports.extend(other);
             let fits = |address: &Address| {
                 yes_addresses.iter().all(|wanted| wanted.covers(address))
                     && !no_addresses.iter().any(|wanted| wanted.covers(address))
             };
-            let all = PROTOCOLS.iter().rev().flat_map(|(_, protocol)| {
-                let protocol = *protocol;
-                ports
-                    .iter()
-                    .filter(|port| **port != 0)
-                    .flat_map(move |port| [false, true].map(|localhost| Address { protocol, localhost, port: *port }))
-            });
+            let all = concrete_addresses(yes_addresses.iter().chain(&no_addresses).copied());
             return Ok(all.into_iter().find(fits).map(|address| Some(Value::Address(address))));
         }
         fn strings(values: &Rc<Values>) -> Option<&Strings> {
@@ -357,16 +401,16 @@ impl Relations {
         for strings in yes.iter().filter_map(strings) {
             if strings.atoms.iter().any(|(atom, _)| blocked(atom)) {
                 let free = strings.atoms.iter().filter(|(atom, _)| !blocked(atom)).map(|(_, possible)| possible);
-                clauses.push(std::iter::once(&strings.plain).chain(free).collect());
+                clauses.push(std::iter::once(strings.plain.as_ref()).chain(free).collect());
             } else {
-                clauses.push(vec![&strings.possible]);
+                clauses.push(vec![strings.possible.as_ref()]);
             }
         }
         if folds {
             clauses.push(vec![&self.lower]);
         }
         let all: Vec<&[&Language]> = clauses.iter().map(Vec::as_slice).collect();
-        let none: Vec<&Language> = never.iter().map(|strings| &strings.plain).collect();
+        let none: Vec<&Language> = never.iter().map(|strings| strings.plain.as_ref()).collect();
         Ok(find(&all, &none)?.map(|text| Some(Value::Text(text))))
     }
 
