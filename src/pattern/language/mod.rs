@@ -669,6 +669,12 @@ mod tests {
         prop_assert_eq!(a.is_within(b).unwrap(), find(&[&[a]], &[b]).unwrap().is_none());
         prop_assert_eq!(b.is_within(a).unwrap(), find(&[&[b]], &[a]).unwrap().is_none());
         prop_assert_eq!(a.is_apart_from(b).unwrap(), find(&[&[a], &[b]], &[]).unwrap().is_none());
+        // Each set of the two that a string shows is among the classes.
+        let classes = classes(&[a, b], false).unwrap();
+        for (in_a, in_b) in sampled {
+            let set: Vec<u32> = in_a.then_some(0).into_iter().chain(in_b.then_some(1)).collect();
+            prop_assert!(classes.contains(&set), "{:?} is not among {:?}", set, classes);
+        }
         let same = a.equals(b).unwrap();
         prop_assert_eq!(same, a.canonical().unwrap() == b.canonical().unwrap());
         Ok(())
@@ -725,6 +731,21 @@ mod tests {
             let filled = fill(&tree, &value);
             for text in subjects() {
                 prop_assert!(!filled.matches(&text) || possible.accepts(&text), "{:?}", text);
+            }
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+
+        /// A list of texts accepts what one of them is or begins.
+        #[test]
+        fn texts_in_a_list(list in proptest::collection::vec(("[abc/]{0,4}", any::<bool>()), 0..6)) {
+            let list: Vec<(Vec<u8>, bool)> = list.into_iter().map(|(text, all)| (text.into_bytes(), all)).collect();
+            let language = Language::of_strings(&list).unwrap();
+            for subject in subjects() {
+                let fits = |(text, all): &(Vec<u8>, bool)| if *all { subject.starts_with(text) } else { subject == *text };
+                prop_assert_eq!(language.accepts(&subject), list.iter().any(fits), "{:?}", subject);
             }
         }
     }

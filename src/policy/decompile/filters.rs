@@ -191,6 +191,12 @@ impl<'w, 'g> Filters<'w, 'g> {
             names.get(usize::from(number)).cloned().ok_or_else(|| self.no_text(test, "its flag has no name"))
         };
         let argument = match &test.argument {
+            // Of a flag, a profile says only whether it is so.
+            graph::Argument::Number(2..)
+                if graph.release.filter(test.filter).is_some_and(|filter| filter.kind == FilterKind::Boolean) =>
+            {
+                return Err(self.no_text(test, "it compares a flag with another number than 0 and 1"));
+            }
             graph::Argument::Number(number) => Argument::Number(*number),
             graph::Argument::Numbers(numbers) => Argument::Numbers(numbers.clone()),
             graph::Argument::Mask { width, numbers } => Argument::Mask { width: *width, numbers: numbers.clone() },

@@ -6,6 +6,9 @@
 //! modifiers; that the order of different modifiers says nothing is chosen. The graphs of a message
 //! filter are compared the same way, as of requests of their own.
 //!
+//! First each filter's values are sorted into cases by the tests that they pass, and both graphs are
+//! compared in each (`cases`): that proves most operations the same. What is left is walked (`walk`).
+//!
 //! Both graphs are walked at once. A pair of nodes that mean the same is done; else the node that has
 //! more before it is asked, and both sides go on by the answer. First each pair is looked at once, as if
 //! answers said nothing about one another: from most of them no different ends can be reached. The rest
@@ -20,7 +23,8 @@
 //! - a filter that the grammar calls `single_valued` has one value or none, the contrary name filters
 //!   one between them; of others each test may be true by a value of its own;
 //! - a variable may hold anything, and each alternative with variables may be true or not, as long as a
-//!   wider one is not false and its texts fit;
+//!   wider one is not false and its texts fit; a variable holds one thing at a time, so of two that
+//!   begin alike with it the rests must fit together;
 //! - what a loader leaves is known by its key only; a test of it is another question behind another
 //!   loader, and behind one that failed;
 //! - a bit field's tests, state flags and profile flags say nothing about one another.
@@ -136,12 +140,11 @@ pub fn compare(a: &Graph, b: &Graph) -> Comparison {
     };
     // Most are found the same without a look at how they could differ.
     let mut cases = Cases::new(&meanings, relations);
-    let proven = |operation: &OperationId| match [0, 1].map(|side| entry(side, &numbers, *operation)) {
+    let mut proven = |operation: &OperationId| match [0, 1].map(|side| entry(side, &numbers, *operation)) {
         [Some(x), Some(y)] => cases.same(x, y),
         _ => false,
     };
     let mut left: Vec<OperationId> = (0..count).map(OperationId).collect();
-    let mut proven = proven;
     left.retain(|operation| !proven(operation));
     if left.is_empty() {
         return comparison;
