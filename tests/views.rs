@@ -54,8 +54,9 @@ fn made() -> Vec<(String, &'static str, Vec<u8>)> {
         let collection = Collection::of(vec![Profile::new("one", graph), Profile::new("two", other)]).unwrap();
         blobs.push((format!("{name} collection"), name, blob::encode_collection(&collection).unwrap()));
     }
-    let everything = include_str!("cli/decode/everything.sb");
-    let graph = compiled(Release::named("macos-14.4").unwrap(), everything);
+    let flag = "(allow signal (require-entitlement \"com.example.flag\"))";
+    let everything = format!("{}\n{flag}", include_str!("cli/decode/everything.sb"));
+    let graph = compiled(Release::named("macos-14.4").unwrap(), &everything);
     blobs.push(("everything".to_owned(), "macos-14.4", blob::encode(&graph).unwrap()));
     blobs
 }
