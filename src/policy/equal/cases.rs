@@ -104,6 +104,9 @@ type Parts = Rc<[u32]>;
 /// By question, the classes that pass it.
 type Classes = HashMap<u32, Vec<u32>>;
 
+/// Variables, and of each case those that are true.
+type VariableCases = (Vec<u32>, Rc<Vec<Vec<u32>>>);
+
 pub(super) struct Cases<'w> {
     meanings: &'w Meanings,
     pub relations: Relations,
@@ -125,7 +128,7 @@ pub(super) struct Cases<'w> {
     /// Filters that are asked for values of one kind only.
     sound: HashMap<FilterId, bool>,
     /// Of each domain, variables with their cases: those that are true.
-    cases: HashMap<Domain, Vec<(Vec<u32>, Rc<Vec<Vec<u32>>>)>>,
+    cases: HashMap<Domain, Vec<VariableCases>>,
     proven: FxHashSet<(u32, u32)>,
     restriction: Restriction,
     left: usize,
