@@ -1,4 +1,4 @@
-//! In: a profile's [`Graph`]. Out: [`Rules`] that compile to a graph of the same meaning. Never:
+//! In: a profile's graph. Out: rules that compile to a graph of the same meaning. Never:
 //! bytes or text; and nothing is left out or guessed: what no rule says is an error.
 //!
 //! - `working`: the graph with what is equal made one
