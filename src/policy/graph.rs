@@ -196,6 +196,12 @@ impl Graph {
     /// Every node that some operation reaches, behind all that it leads to.
     #[must_use]
     pub fn children_first(&self) -> Vec<NodeId> {
+        self.children_first_by(|_, _| true)
+    }
+
+    /// The same; of a test, what a match leads to comes before what none leads to where `matched_first`
+    /// says so of the two.
+    pub fn children_first_by(&self, matched_first: impl Fn(NodeId, NodeId) -> bool) -> Vec<NodeId> {
         let mut order = Vec::new();
         let mut seen = vec![false; self.nodes.len()];
         let mut work: Vec<(NodeId, bool)> = self.entries.iter().rev().map(|entry| (*entry, false)).collect();
@@ -210,7 +216,10 @@ impl Graph {
             }
             work.push((id, true));
             match &self.nodes[id.index()] {
-                Node::Test { matched, unmatched, .. } => work.extend([(*unmatched, false), (*matched, false)]),
+                Node::Test { matched, unmatched, .. } if matched_first(*matched, *unmatched) => {
+                    work.extend([(*unmatched, false), (*matched, false)]);
+                }
+                Node::Test { matched, unmatched, .. } => work.extend([(*matched, false), (*unmatched, false)]),
                 Node::Terminal(terminal) => work.extend(terminal.message_filters().map(|(_, entry)| (entry, false))),
             }
         }

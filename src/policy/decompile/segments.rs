@@ -309,6 +309,7 @@ impl<'w, 'g> Segments<'w, 'g> {
         let mut work: Vec<Place> = Vec::new();
         loop {
             if place != to && seen.insert(place) {
+                self.steps = self.steps.saturating_sub(1);
                 // Numbers fall along every way, so this one is past it.
                 let Step::Test { test, yes, no } = self.working.at(place) else { return false };
                 if place < to || self.steps == 0 || self.loading(test) != Loading::Neither {

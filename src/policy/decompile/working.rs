@@ -1,9 +1,10 @@
 //! In: a [`Graph`]. Out: [`Working`], the same with equal tests, terminals and nodes made one and
 //! nodes that ask for nothing left out. Never: a node in front of what it leads to.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::pattern::regex::Automaton;
 use crate::pattern::tree::Tree;
@@ -57,12 +58,36 @@ pub(super) struct Working<'g> {
     test_numbers: FxHashMap<Test, TestId>,
     terminal_numbers: FxHashMap<Terminal, TerminalId>,
     step_numbers: FxHashMap<Step, Place>,
-    /// Objects that many nodes share are compared once.
-    trees: FxHashMap<*const Tree, Arc<Tree>>,
-    automata: FxHashMap<*const Automaton, Arc<Automaton>>,
-    equal_trees: FxHashMap<Arc<Tree>, Arc<Tree>>,
-    equal_automata: FxHashMap<Arc<Automaton>, Arc<Automaton>>,
+    trees: Objects<Tree>,
+    automata: Objects<Automaton>,
+    /// Tests of objects, by filter and address of the one object of all equal ones.
     test_objects: FxHashMap<(u8, usize), TestId>,
+}
+
+/// Objects that many nodes share: each is hashed once, equal ones are one.
+struct Objects<T> {
+    /// By address: the object, which keeps its address from being another's, and the one for it.
+    known: FxHashMap<usize, (Arc<T>, Arc<T>)>,
+    equal: FxHashSet<Arc<T>>,
+}
+
+impl<T> Default for Objects<T> {
+    fn default() -> Self {
+        Self { known: FxHashMap::default(), equal: FxHashSet::default() }
+    }
+}
+
+impl<T: Eq + Hash> Objects<T> {
+    /// The one object of all equal ones.
+    fn one(&mut self, object: &Arc<T>) -> Arc<T> {
+        let equal = &mut self.equal;
+        let (_, one) = self.known.entry(Arc::as_ptr(object).addr()).or_insert_with(|| {
+            let one = equal.get(object).unwrap_or(object).clone();
+            equal.insert(one.clone());
+            (object.clone(), one)
+        });
+        one.clone()
+    }
 }
 
 impl<'g> Working<'g> {
@@ -76,10 +101,8 @@ impl<'g> Working<'g> {
             test_numbers: FxHashMap::default(),
             terminal_numbers: FxHashMap::default(),
             step_numbers: FxHashMap::default(),
-            trees: FxHashMap::default(),
-            automata: FxHashMap::default(),
-            equal_trees: FxHashMap::default(),
-            equal_automata: FxHashMap::default(),
+            trees: Objects::default(),
+            automata: Objects::default(),
             test_objects: FxHashMap::default(),
         };
         let mut places: FxHashMap<NodeId, Place> = FxHashMap::default();
@@ -132,22 +155,14 @@ impl<'g> Working<'g> {
     /// The number of a test.
     pub fn test(&mut self, test: &Test) -> TestId {
         let mut test = test.clone();
-        // A set of strings or an expression is hashed once for each object.
         let object = match &mut test.argument {
             Argument::Pattern(tree) => {
-                let known = self
-                    .trees
-                    .entry(Arc::as_ptr(tree))
-                    .or_insert_with(|| self.equal_trees.entry(tree.clone()).or_insert_with(|| tree.clone()).clone());
-                *tree = known.clone();
-                Some(Arc::as_ptr(tree).cast::<u8>() as usize)
+                *tree = self.trees.one(tree);
+                Some(Arc::as_ptr(tree).addr())
             }
             Argument::Regex(automaton) => {
-                let known = self.automata.entry(Arc::as_ptr(automaton)).or_insert_with(|| {
-                    self.equal_automata.entry(automaton.clone()).or_insert_with(|| automaton.clone()).clone()
-                });
-                *automaton = known.clone();
-                Some(Arc::as_ptr(automaton).cast::<u8>() as usize)
+                *automaton = self.automata.one(automaton);
+                Some(Arc::as_ptr(automaton).addr())
             }
             _ => None,
         };
@@ -191,28 +206,34 @@ fn order(graph: &Graph) -> Vec<NodeId> {
             *place = longest + 1;
         }
     }
-    let mut order = Vec::new();
-    let mut seen = vec![false; graph.nodes.len()];
-    let mut work: Vec<(NodeId, bool)> = graph.entries.iter().rev().map(|entry| (*entry, false)).collect();
-    while let Some((id, done)) = work.pop() {
-        if done {
-            order.push(id);
-            continue;
-        }
-        match seen.get_mut(id.index()) {
-            Some(seen) if !*seen => *seen = true,
-            _ => continue,
-        }
-        work.push((id, true));
-        match graph.node(id) {
-            Some(Node::Test { matched, unmatched, .. }) => {
-                let matched_is_longer = of(&length, matched) > of(&length, unmatched);
-                let (longer, shorter) = if matched_is_longer { (matched, unmatched) } else { (unmatched, matched) };
-                work.extend([(*shorter, false), (*longer, false)]);
-            }
-            Some(Node::Terminal(terminal)) => work.extend(terminal.message_filters().map(|(_, entry)| (entry, false))),
-            None => {}
+    graph.children_first_by(|matched, unmatched| of(&length, &matched) > of(&length, &unmatched))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pattern::tree::Matcher;
+    use crate::policy::passes::{Passes, build};
+    use crate::sbpl::{self, Options};
+    use crate::vocabulary::{DEFAULT_RELEASE, FilterId, Release};
+
+    /// A set of strings that is made here and dropped leaves its address to the next one.
+    #[test]
+    fn tests_are_known_by_what_they_ask_and_not_by_where_it_was() {
+        let release = Release::named(DEFAULT_RELEASE).unwrap();
+        let evaluated = sbpl::evaluate("p", b"(version 1)(allow default)", &Options::new(release));
+        let graph = build(&evaluated.map_err(|d| d.message).unwrap().rules, Passes::default()).unwrap();
+        let mut working = Working::of(&graph);
+        let asks = |text: &str| {
+            let tree = Tree::one(Matcher::Text(text.as_bytes().to_vec()), Tree::Accept);
+            Test { filter: FilterId(1), argument: Argument::Pattern(Arc::new(tree)) }
+        };
+        let first = working.test(&asks("/a"));
+        for round in 0..100 {
+            assert_eq!(working.test(&asks("/a")), first);
+            let other = asks(&format!("/{round}"));
+            let id = working.test(&other);
+            assert_eq!(working.tests[id.index()], other);
         }
     }
-    order
 }
