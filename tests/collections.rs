@@ -8,7 +8,7 @@ use std::path::Path;
 
 use sbtool::blob::{BlobError, decode, encode, encode_collection};
 use sbtool::policy::collection::{Collection, CollectionError, Profile};
-use sbtool::policy::graph::{Argument, Graph, Node};
+use sbtool::policy::graph::{Argument, Graph, Node, NodeId};
 use sbtool::policy::passes::{Passes, build};
 use sbtool::policy::request::Request;
 use sbtool::policy::rules::Action;
@@ -281,5 +281,44 @@ fn real_blobs_come_back() {
         assert_eq!(decoded.graph.variables.len(), variables, "{name}");
         let again = encode_collection(&decoded.collection).unwrap();
         assert!(again == bytes, "{name}: {} bytes in, {} out", bytes.len(), again.len());
+    }
+}
+
+/// Neighbours that ask for strings of one filter and lead to one place, where nothing else leads to the
+/// second: in newer releases the compiler makes them one, in older ones only within a rule.
+#[test]
+fn neighbouring_strings_stay_apart_up_to_ios_13() {
+    for (file, name, apart) in [
+        ("ios9.3_collection.bin", "ios-9.3", 12728),
+        ("ios13_collection.bin", "ios-13", 14667),
+        ("ios17_platform.bin", "ios-17", 1),
+        ("ios26_platform.bin", "ios-26", 3),
+    ] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/oracle/blobs").join(file);
+        let Ok(bytes) = std::fs::read(path) else {
+            println!("skipped: {file} is not here");
+            continue;
+        };
+        let whole = decode(&bytes, release(name)).unwrap().collection.whole().unwrap();
+        let strings = |id: NodeId| match &whole.nodes[id.index()] {
+            Node::Test { test, matched, unmatched } if matches!(test.argument, Argument::Pattern(_)) => {
+                Some((test.filter, *matched, *unmatched))
+            }
+            _ => None,
+        };
+        let reached = whole.reachable();
+        let mut incoming = vec![0; whole.nodes.len()];
+        whole.entries.iter().for_each(|entry| incoming[entry.index()] += 1);
+        for id in &reached {
+            if let Node::Test { matched, unmatched, .. } = &whole.nodes[id.index()] {
+                incoming[matched.index()] += 1;
+                incoming[unmatched.index()] += 1;
+            }
+        }
+        let could_be_one = |id: &&NodeId| {
+            let Some((filter, matched, next)) = strings(**id) else { return false };
+            incoming[next.index()] == 1 && strings(next).is_some_and(|other| (other.0, other.1) == (filter, matched))
+        };
+        assert_eq!(reached.iter().filter(could_be_one).count(), apart, "{name}");
     }
 }

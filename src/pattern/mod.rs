@@ -9,6 +9,7 @@
 //! - [`order`]: which order Apple's compiler gives a tree
 //! - [`language`]: sets of strings compared, however they are written
 //! - [`lower`]: simple regular expressions as trees
+//! - [`spell`]: a tree as the strings and expressions of a profile
 //! - [`regex`]: the dialect's parser, the automaton, and two matchers
 
 pub mod language;

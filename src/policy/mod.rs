@@ -1,7 +1,8 @@
 //! The waist: what a profile means, without Scheme and without bytes.
 //!
 //! In: [`rules`], the list that an evaluated source amounts to, or a [`graph`] that the decoder
-//! found. Out: the graph of a list ([`passes`]), verdicts ([`verdict`], by the graph; [`mod@reference`],
+//! found. Out: the graph of a list ([`passes`]) and the list of a graph ([`mod@decompile`]), whether two
+//! graphs mean the same ([`equal`], [`same`]), verdicts ([`verdict`], by the graph; [`mod@reference`],
 //! by the rules, written on its own so that the two can be compared), the answers of a
 //! [`request`]. Never: text of a profile, offsets of a blob.
 

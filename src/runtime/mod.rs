@@ -1,5 +1,6 @@
 //! What happens around a policy when it is used: the shim that makes a profile runnable, the paths
-//! of a Mac, questions with their path walk, preflight, and the probe matrix.
+//! of a Mac, questions with their path walk, preflight, the probe matrix, and the text of a blob with its
+//! verification.
 //!
 //! In: profiles, graphs, questions, matrices. Out: runtime-ready text, answers, artifacts. Never:
 //! enforcement.

@@ -13,7 +13,7 @@
 //! - `filters`: filter calls and their combinations
 //! - `imports`: `import`, `param`, stand-ins
 //! - `diagnostics`: errors and notes with their place in the text; `report` makes them of errors
-//! - `write`: rules as text and JSON
+//! - `write`: rules as text and JSON; `compose`: as text that people would write
 //! - `format`: text to the same text in one layout
 
 mod actions;
