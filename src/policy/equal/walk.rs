@@ -1,19 +1,20 @@
 //! In: two graphs with the numbers of what their nodes say. Out: whether two nodes decide alike, with
-//! answers that show it if not. Never: more steps than it was given.
+//! answers that show it if not (`witness`). Never: more steps than it was given.
+
+mod witness;
 
 use std::collections::HashMap;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::Witness;
 use super::values::{Relations, Value};
-use super::{Answer, Witness, terminal_text};
 use crate::pattern::language::TooLarge;
-use crate::policy::describe;
-use crate::policy::graph::{Argument, Graph, Node, NodeId};
+use crate::policy::graph::{Graph, NodeId};
 use crate::policy::meaning::{Carried, Meaning, Meanings, Role};
-use crate::policy::request::{Entitlement, Request};
+use crate::policy::request::Request;
 use crate::policy::verdict::explain;
-use crate::vocabulary::{FilterId, FilterKind, OperationId};
+use crate::vocabulary::{FilterId, OperationId};
 
 /// Steps for one comparison of two nodes: so many for each node of both graphs, and some more.
 /// Chosen: real profiles take less than one for each.
@@ -753,92 +754,5 @@ impl<'w> Walker<'w> {
             }
         }
         Ok(yes.into_iter().map(|ask| (ask, true)).chain(no.into_iter().map(|ask| (ask, false))).collect())
-    }
-
-    fn witness(
-        &self,
-        pair: &Pair,
-        message: Option<(OperationId, Box<Witness>)>,
-        values: &[(usize, Vec<Value>)],
-    ) -> Witness {
-        let answers = self.known.trail.iter().filter_map(|(ask, holds)| {
-            let question = self.asks.get(ask.0 as usize)?.question;
-            let sample = self.meanings.samples.get(question as usize)?;
-            let graph = self.graphs.get(sample.graph)?;
-            // As its graph has it: there its variables and flags have their names.
-            let Some(Node::Test { test, .. }) = graph.node(sample.node) else { return None };
-            Some(Answer { test: describe::test(graph, test), holds: *holds })
-        });
-        let text = |side: usize| terminal_text(self.graphs[side], self.places[side].get(&pair.nodes[side]).copied());
-        Witness { answers: answers.collect(), terminals: [text(0), text(1)], message, request: self.request(values) }
-    }
-
-    /// A request with these values, of any operation; nothing where the answers have no values here.
-    fn request(&self, values: &[(usize, Vec<Value>)]) -> Option<Request> {
-        let release = self.graphs[0].release;
-        let mut request = Request::new(OperationId::DEFAULT);
-        let mut entitlements: HashMap<Vec<u8>, Option<Entitlement>> = HashMap::new();
-        let key = |question: u32| match &self.meanings.samples.get(question as usize)?.test.argument {
-            Argument::Text(key) => Some(key.clone()),
-            _ => None,
-        };
-        for (group, values) in values {
-            let group = self.groups.get(*group)?;
-            if let Some((loader, _)) = group.loaded {
-                let texts = values.iter().filter_map(|value| match value {
-                    Value::Text(text) => Some(text.clone()),
-                    _ => None,
-                });
-                let texts: Vec<_> = texts.collect();
-                let value = match values.first() {
-                    Some(Value::Number(number)) => Entitlement::Bool(*number != 0),
-                    _ => Entitlement::Texts(texts),
-                };
-                entitlements.insert(key(loader)?, Some(value));
-                continue;
-            }
-            if release.filter(group.filter)?.name.starts_with("%entitlement") {
-                continue;
-            }
-            for value in values {
-                match value {
-                    Value::Number(number) => request.add_number(release, group.filter, *number),
-                    Value::Text(text) => request.add_text(release, group.filter, text),
-                    Value::Address(address) => request.add_address(release, group.filter, *address),
-                }
-                .ok()?;
-            }
-        }
-        for (ask, _) in self.known.trail.iter().filter(|(_, holds)| *holds) {
-            let question = self.asks.get(ask.0 as usize)?.question;
-            let sample = self.meanings.samples.get(question as usize)?;
-            let entry = release.filter(sample.test.filter)?;
-            match (&sample.test.argument, entry.name.as_str()) {
-                (Argument::Text(key), "%entitlement-is-bool-true") => {
-                    entitlements.insert(key.clone(), Some(Entitlement::Bool(true)));
-                }
-                (Argument::Text(key), name) if name.starts_with("%entitlement") => {
-                    entitlements.entry(key.clone()).or_insert(None);
-                }
-                (Argument::Number(number), _) if entry.kind == FilterKind::Bitfield => {
-                    request.add_number(release, entry.id, *number).ok()?;
-                }
-                (Argument::StateFlag(number), _) => {
-                    let name = self.graphs.get(sample.graph)?.states.get(usize::from(*number))?;
-                    request.add_text(release, entry.id, name).ok()?;
-                }
-                (Argument::ProfileFlag(number), _) => {
-                    let name = self.graphs.get(sample.graph)?.profile_flags.get(usize::from(*number))?;
-                    request.add_text(release, entry.id, name).ok()?;
-                }
-                _ => {}
-            }
-        }
-        let mut entitlements: Vec<_> = entitlements.into_iter().collect();
-        entitlements.sort_by(|(a, _), (b, _)| a.cmp(b));
-        for (key, value) in entitlements {
-            request.add_entitlement(&key, value.unwrap_or_else(|| Entitlement::Texts(Vec::new()))).ok()?;
-        }
-        Some(request)
     }
 }
