@@ -4,9 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::graph::{Argument, Graph, Node, NodeId};
-use super::names::Names;
-use crate::pattern::tree::Tree;
+use super::graph::{Graph, Node, NodeId};
+use super::names::TestNames;
 use crate::vocabulary::Release;
 
 /// One profile of a collection.
@@ -101,7 +100,8 @@ impl Collection {
             entries.push(joined.add(&profile.graph)?);
         }
         let nodes: Arc<[Node]> = joined.nodes.into();
-        let [variables, states, flags] = joined.names.map(|names| Arc::<[Vec<u8>]>::from(names.list));
+        let TestNames { variables, states, profile_flags: flags } = joined.names;
+        let [variables, states, flags] = [variables, states, flags].map(|names| Arc::<[Vec<u8>]>::from(names.list));
         let variable_count = u16::try_from(variables.len()).unwrap_or(u16::MAX);
         let mut profiles: Vec<Profile> = profiles
             .into_iter()
@@ -183,8 +183,7 @@ fn bases_first(profiles: &mut Vec<Profile>) {
 #[derive(Default)]
 struct Joined {
     nodes: Vec<Node>,
-    /// Variables, state flags, profile flags.
-    names: [Names; 3],
+    names: TestNames,
     /// Terminals that lead nowhere, by what they are.
     terminals: HashMap<Node, NodeId>,
 }
@@ -195,7 +194,7 @@ impl Joined {
     /// nodes of iOS 26 have a twin). A terminal that the compiler keeps apart stays so: the system
     /// call sets of each profile have allows of their own (FORMAT.md §2.4: 344 profiles, 1,376).
     fn add(&mut self, graph: &Graph) -> Result<Vec<NodeId>, CollectionError> {
-        let variables: Vec<u16> = graph.variables.iter().map(|name| self.names[0].number(name)).collect();
+        let variables = self.names.of_variables(graph);
         let mut places: HashMap<NodeId, NodeId> = HashMap::new();
         let mut tests: HashMap<Node, NodeId> = HashMap::new();
         let mut taken: HashSet<NodeId> = HashSet::new();
@@ -221,17 +220,7 @@ impl Joined {
             match &mut node {
                 Node::Test { test, matched, unmatched } => {
                     (*matched, *unmatched) = (place(matched), place(unmatched));
-                    match &mut test.argument {
-                        Argument::StateFlag(number) => *number = self.names[1].renumber(&graph.states, *number),
-                        Argument::ProfileFlag(number) => {
-                            *number = self.names[2].renumber(&graph.profile_flags, *number);
-                        }
-                        Argument::Pattern(tree) if tree.has_variables() => {
-                            let number = |old: u16| variables.get(usize::from(old)).copied().unwrap_or(old);
-                            *tree = Arc::new(Tree::renumbered(tree, &number));
-                        }
-                        _ => {}
-                    }
+                    self.names.rename(test, graph, &variables);
                 }
                 Node::Terminal(terminal) => terminal.move_message_filters(&|entry| place(&entry)),
             }

@@ -4,8 +4,8 @@
 use std::collections::HashMap;
 
 use super::collection::Profile;
-use super::graph::{Argument, Graph, Node, NodeId, Terminal};
-use super::names::Names;
+use super::graph::{Graph, Node, NodeId, Terminal};
+use super::names::TestNames;
 
 /// The profile with each delegation replaced by what `base` says of the operation (FORMAT.md §1.6,
 /// §2.2: `delegate` is as the profile says that this one extends). Both are of one collection or have
@@ -13,27 +13,17 @@ use super::names::Names;
 #[must_use]
 pub fn inlined(profile: &Profile, base: &Profile) -> Profile {
     let (graph, other) = (&profile.graph, &base.graph);
-    let mut variables = Names::of(&graph.variables);
-    let mut states = Names::of(&graph.states);
-    let mut flags = Names::of(&graph.profile_flags);
+    let mut names = TestNames::of(graph);
     let mut nodes: Vec<Node> = graph.nodes.to_vec();
     let offset = u32::try_from(nodes.len()).unwrap_or(u32::MAX);
     let moved = |id: NodeId| NodeId(id.0.saturating_add(offset));
-    let numbers: Vec<u16> = other.variables.iter().map(|name| variables.number(name)).collect();
+    let numbers = names.of_variables(other);
     for node in other.nodes.iter() {
         let mut node = node.clone();
         match &mut node {
             Node::Test { test, matched, unmatched } => {
                 (*matched, *unmatched) = (moved(*matched), moved(*unmatched));
-                match &mut test.argument {
-                    Argument::StateFlag(number) => *number = states.renumber(&other.states, *number),
-                    Argument::ProfileFlag(number) => *number = flags.renumber(&other.profile_flags, *number),
-                    Argument::Pattern(tree) if tree.has_variables() => {
-                        let number = |old: u16| numbers.get(usize::from(old)).copied().unwrap_or(old);
-                        *tree = tree.renumbered(&number).into();
-                    }
-                    _ => {}
-                }
+                names.rename(test, other, &numbers);
             }
             Node::Terminal(terminal) => terminal.move_message_filters(&moved),
         }
@@ -54,9 +44,9 @@ pub fn inlined(profile: &Profile, base: &Profile) -> Profile {
         flags: graph.flags | other.flags,
         entries,
         nodes: nodes.into(),
-        variables: variables.list.into(),
-        states: states.list.into(),
-        profile_flags: flags.list.into(),
+        variables: names.variables.list.into(),
+        states: names.states.list.into(),
+        profile_flags: names.profile_flags.list.into(),
     };
     Profile { name: profile.name.clone(), base: base.base.clone(), flag_set: profile.flag_set.clone(), graph }
 }

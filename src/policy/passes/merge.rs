@@ -5,7 +5,8 @@ use super::arena::{Arena, BuildNode, Id, TestId};
 
 /// Merges `b` into `a` where b is what a non-match of `a` leads to, both ask for strings of the
 /// same filter, a match of both leads to the same object, and nothing else leads to `b` (GRAPH.md
-/// R3a); in older releases only within one rule ([`crate::vocabulary::Programs::merges_rules`]). Hashed cases: `metafilter_any`, `sys_sample`. Strings with variables merge as well, with one
+/// R3a); in older releases only within one rule ([`crate::vocabulary::Programs::merges_rules`]).
+/// Hashed cases: `metafilter_any`, `sys_sample`. Strings with variables merge as well, with one
 /// another and with plain ones: 51 programs of the iOS 17 platform blob and 40 of iOS 26 show it.
 pub(super) fn adjacent_strings(arena: &mut Arena, roots: &[Id]) {
     let mut incoming = arena.incoming(roots);
