@@ -20,7 +20,7 @@ use random::aim::{Chance, Material};
 use random::{aim, release, rules, sound_filter, spell};
 use sbtool::blob::{decode, encode, encode_collection};
 use sbtool::pattern::Part;
-use sbtool::policy::equal::{Difference, Facts, compare};
+use sbtool::policy::equal::{Difference, compare};
 use sbtool::policy::graph::{Graph, ModifierArgument, Node, Terminal};
 use sbtool::policy::passes::{Passes, build};
 use sbtool::policy::rules::{Action, Argument, Filter, Rules};
@@ -282,63 +282,4 @@ fn real_profiles() {
         say(&format!("{name}: {different} differences, {with_request} with a request"));
         assert!(different > 0 && with_request * 2 > different);
     }
-}
-
-fn facts_of(text: &str) -> (Facts, Vec<sbtool::policy::graph::Test>) {
-    let options = sbtool::sbpl::Options::new(release());
-    let evaluated = sbtool::sbpl::evaluate("test", text.as_bytes(), &options).unwrap();
-    let passes = Passes { thread: false, sort: false, merge: false, lower_regexes: true };
-    let graph = build(&evaluated.rules, passes).unwrap();
-    let entry = graph.entry(random::operation("file-read-data")).unwrap();
-    let mut tests = Vec::new();
-    let mut node = entry;
-    while let Some(Node::Test { test, unmatched, .. }) = graph.node(node) {
-        tests.push(test.clone());
-        node = *unmatched;
-    }
-    // The newest rule is asked first.
-    tests.reverse();
-    (Facts::new(release()), tests)
-}
-
-/// What one test says about another one: by strings, variables, numbers, and not where a filter may
-/// have several values or a loader is in between.
-#[test]
-fn facts() {
-    let rule = |filter: &str| format!("(allow file-read-data {filter})");
-    let all = [
-        "(literal \"/a/b\")",
-        "(subpath \"/a\")",
-        "(regex #\"^/a/[^/]+$\")",
-        "(literal \"/x\")",
-        "(literal \"${HOME}/x\")",
-        "(prefix \"${HOME}/\")",
-        "(vnode-type DIRECTORY)",
-        "(vnode-type REGULAR-FILE)",
-        "(extension \"e\")",
-        "(extension \"f\")",
-    ];
-    let (mut facts, tests) = facts_of(&format!("(version 3)(deny default){}", all.map(rule).concat()));
-    assert_eq!(tests.len(), all.len());
-    let mut implied = Vec::new();
-    let mut excluded = Vec::new();
-    for (i, a) in tests.iter().enumerate() {
-        for (j, b) in tests.iter().enumerate() {
-            if i != j && facts.implies(a, b) {
-                implied.push((i, j));
-            }
-            if facts.excludes(a, b) {
-                excluded.push((i, j));
-            }
-        }
-    }
-    assert_eq!(implied, [(0, 1), (0, 2), (2, 1), (4, 5)]);
-    // What ends in `/x` may be no `/a/b`; that it starts with a variable excludes nothing else.
-    let pairs = [(0, 3), (0, 4), (1, 3), (2, 3), (6, 7)];
-    let both: Vec<_> = pairs.iter().flat_map(|(a, b)| [(*a, *b), (*b, *a)]).collect();
-    let sorted = |mut list: Vec<(usize, usize)>| {
-        list.sort_unstable();
-        list
-    };
-    assert_eq!(sorted(excluded), sorted(both));
 }

@@ -423,25 +423,7 @@ impl Relations {
         !atoms && self.apart(yes, no)
     }
 
-    /// What two tests must have in common to be the same question, however they are written; nothing
-    /// where that is not known.
-    pub fn form(&mut self, number: u32) -> Option<Form> {
-        let values = self.values(number).ok()?;
-        match values.as_ref() {
-            Values::Numbers(numbers) => Some(Form::Numbers(numbers.clone())),
-            Values::Strings(strings) if strings.atoms.is_empty() => strings.plain.canonical().ok().map(Form::Strings),
-            _ => None,
-        }
-    }
-
     pub fn release(&self) -> &'static Release {
         self.release
     }
-}
-
-/// Equal for tests that are true for the same values.
-#[derive(PartialEq, Eq, Hash)]
-pub(super) enum Form {
-    Numbers(Vec<u16>),
-    Strings(crate::pattern::language::Canonical),
 }

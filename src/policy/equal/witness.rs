@@ -1,38 +1,39 @@
-//! In: answers by which a walk came to different ends, and values that give them. Out: [`Witness`]: the
+//! In: answers by which two graphs come to different ends, and values that give them. Out: [`Witness`]: the
 //! answers as text, and a request that has these values. Never: whether the ends are different.
 
 use std::collections::HashMap;
 
-use super::{Pair, Walker};
+use super::solve::{Answers, Comparer, Values};
+use super::values::Value;
+use super::{Answer, Witness, terminal_text};
 use crate::policy::describe;
-use crate::policy::equal::values::Value;
-use crate::policy::equal::{Answer, Witness, terminal_text};
 use crate::policy::graph::{Argument, Node};
 use crate::policy::request::{Entitlement, Request};
 use crate::vocabulary::{FilterKind, OperationId};
 
-impl Walker<'_> {
-    /// The answers so far, and where they lead at a pair.
+impl Comparer<'_> {
+    /// Answers, and the terminals where they lead to.
     pub(super) fn witness(
         &self,
-        pair: &Pair,
+        answers: &Answers,
+        ends: [u32; 2],
         message: Option<(OperationId, Box<Witness>)>,
-        values: &[(usize, Vec<Value>)],
+        values: &Values,
     ) -> Witness {
-        let answers = self.known.trail.iter().filter_map(|(ask, holds)| {
-            let question = self.asks.get(ask.0 as usize)?.question;
-            let sample = self.meanings.samples.get(question as usize)?;
+        let texts = answers.iter().filter_map(|((question, _), holds)| {
+            let sample = self.meanings.samples.get(*question as usize)?;
             let graph = self.graphs.get(sample.graph)?;
             // As its graph has it: there its variables and flags have their names.
             let Some(Node::Test { test, .. }) = graph.node(sample.node) else { return None };
             Some(Answer { test: describe::test(graph, test), holds: *holds })
         });
-        let text = |side: usize| terminal_text(self.graphs[side], self.places[side].get(&pair.nodes[side]).copied());
-        Witness { answers: answers.collect(), terminals: [text(0), text(1)], message, request: self.request(values) }
+        let text = |side: usize| terminal_text(self.graphs[side], self.places[side].get(&ends[side]).copied());
+        let request = self.request(answers, values);
+        Witness { answers: texts.collect(), terminals: [text(0), text(1)], message, request }
     }
 
     /// A request with these values, of any operation; nothing where the answers have no values here.
-    fn request(&self, values: &[(usize, Vec<Value>)]) -> Option<Request> {
+    fn request(&self, answers: &Answers, values: &Values) -> Option<Request> {
         let release = self.graphs[0].release;
         let mut request = Request::new(OperationId::DEFAULT);
         let mut entitlements: HashMap<Vec<u8>, Option<Entitlement>> = HashMap::new();
@@ -40,9 +41,8 @@ impl Walker<'_> {
             Argument::Text(key) => Some(key.clone()),
             _ => None,
         };
-        for (group, values) in values {
-            let group = self.groups.get(*group)?;
-            if let Some((loader, _)) = group.loaded {
+        for ((filter, loaded), values) in values {
+            if let Some((loader, _)) = *loaded {
                 let texts = values.iter().filter_map(|value| match value {
                     Value::Text(text) => Some(text.clone()),
                     _ => None,
@@ -55,21 +55,20 @@ impl Walker<'_> {
                 entitlements.insert(key(loader)?, Some(value));
                 continue;
             }
-            if release.filter(group.filter)?.name.starts_with("%entitlement") {
+            if release.filter(*filter)?.name.starts_with("%entitlement") {
                 continue;
             }
             for value in values {
                 match value {
-                    Value::Number(number) => request.add_number(release, group.filter, *number),
-                    Value::Text(text) => request.add_text(release, group.filter, text),
-                    Value::Address(address) => request.add_address(release, group.filter, *address),
+                    Value::Number(number) => request.add_number(release, *filter, *number),
+                    Value::Text(text) => request.add_text(release, *filter, text),
+                    Value::Address(address) => request.add_address(release, *filter, *address),
                 }
                 .ok()?;
             }
         }
-        for (ask, _) in self.known.trail.iter().filter(|(_, holds)| *holds) {
-            let question = self.asks.get(ask.0 as usize)?.question;
-            let sample = self.meanings.samples.get(question as usize)?;
+        for ((question, _), _) in answers.iter().filter(|(_, holds)| *holds) {
+            let sample = self.meanings.samples.get(*question as usize)?;
             let entry = release.filter(sample.test.filter)?;
             match (&sample.test.argument, entry.name.as_str()) {
                 (Argument::Text(key), "%entitlement-is-bool-true") => {
