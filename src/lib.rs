@@ -56,6 +56,7 @@
 pub mod blob;
 pub mod cli;
 pub mod drawing;
+pub mod enforce;
 pub mod extract;
 pub mod pattern;
 pub mod policy;
