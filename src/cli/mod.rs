@@ -21,6 +21,7 @@ mod probe;
 mod reencode;
 mod releases;
 mod rules;
+mod run;
 mod sarif;
 mod shim;
 mod status;
@@ -75,6 +76,7 @@ enum Verb {
     Why(why::Options),
     Graph(graph::Options),
     Probe(probe::Options),
+    Run(run::Options),
     Vocabulary(vocabulary::Options),
     Releases(releases::Options),
     Completions(completions::Options),
@@ -121,6 +123,7 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Status {
         Verb::Why(options) => why::run(&options, &console),
         Verb::Graph(options) => graph::run(&options, &console),
         Verb::Probe(options) => probe::run(&options, &console),
+        Verb::Run(options) => run::run(&options, &console),
         Verb::Vocabulary(options) => vocabulary::run(&options, &console),
         Verb::Releases(options) => releases::run(&options, &console),
         Verb::Completions(options) => completions::run(&options, &console),

@@ -1,11 +1,47 @@
 //! In: a policy, and a process. Out: the process, and all that it starts, under that policy, enforced by
 //! Linux's kernel. Never: a verdict of its own; those are the policy's.
+//!
+//! The kernel runs a filter at each system call (`filter`). What the policy allows or denies whatever is
+//! asked, the filter decides; the rest it hands to a supervisor (`supervisor`), a process outside the
+//! policy, which looks the objects up (`walk`), asks the policy (`judge`) and does the call on behalf of
+//! the caller (`files`, `sockets`, `messages`), so that nothing the caller changes meanwhile counts.
+//! Which calls those are says one table (`calls`). What this holds against, and what not, is in
+//! `docs/enforcement.md`.
 
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
 use crate::runtime::policy::Policy;
+
+#[cfg(target_os = "linux")]
+mod calls;
+#[cfg(target_os = "linux")]
+mod exec;
+#[cfg(target_os = "linux")]
+mod files;
+#[cfg(target_os = "linux")]
+pub mod filter;
+#[cfg(target_os = "linux")]
+pub mod judge;
+#[cfg(target_os = "linux")]
+mod launch;
+#[cfg(target_os = "linux")]
+mod messages;
+#[cfg(target_os = "linux")]
+mod processes;
+#[cfg(target_os = "linux")]
+mod question;
+#[cfg(target_os = "linux")]
+mod signals;
+#[cfg(target_os = "linux")]
+mod sockets;
+#[cfg(target_os = "linux")]
+mod supervisor;
+#[cfg(target_os = "linux")]
+pub mod system;
+#[cfg(target_os = "linux")]
+mod walk;
 
 /// What is to be enforced.
 pub struct Plan {
@@ -32,26 +68,68 @@ pub enum ApplyError {
         /// What it said.
         source: io::Error,
     },
+    /// The policy is in force, and the program did not start.
+    #[error("{program}: {source}")]
+    Program {
+        /// Which program.
+        program: String,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
-/// Puts the calling process under a policy, all threads of it. Another process, forked here, supervises
-/// it and what it starts, and ends with the last of them.
+#[cfg(target_os = "linux")]
+pub use launch::{apply, check, is_applied, run};
+
+/// The names of the operations that are enforced here.
+#[must_use]
+pub fn operations() -> Vec<&'static str> {
+    #[cfg(target_os = "linux")]
+    let mut list: Vec<_> = calls::all().flat_map(|call| call.asks.iter().chain(call.may_ask).copied()).collect();
+    #[cfg(not(target_os = "linux"))]
+    let mut list = Vec::new();
+    list.sort_unstable();
+    list.dedup();
+    list
+}
+
+/// What enforcement needs.
+#[cfg(not(target_os = "linux"))]
+const NEEDS: &str = "Linux 5.14 or later; sbtool why and sbtool probe answer on any system";
+
+/// Puts the calling process under a policy.
 ///
 /// # Errors
-/// [`ApplyError`].
+/// Always: this system has no such kernel.
+#[cfg(not(target_os = "linux"))]
 pub fn apply(plan: Plan) -> Result<(), ApplyError> {
     drop(plan);
-    Err(ApplyError::Unsupported("more than there is so far"))
+    Err(ApplyError::Unsupported(NEEDS))
 }
 
-/// Asks the supervisor of this process whether a process may do something. `filter` is the name of the
-/// filter that `subject` is a value of ("path", "global-name"); the process is this one or another one
-/// under the same policy.
+/// Runs a command under a policy.
 ///
 /// # Errors
-/// ESRCH where the process is not under the policy of this one; EINVAL where the operation or the filter
-/// is not known; ENOSYS where this process is under none.
+/// Always: this system has no such kernel.
+#[cfg(not(target_os = "linux"))]
+pub fn run(plan: Plan, command: std::process::Command) -> Result<std::process::ExitStatus, ApplyError> {
+    drop((plan, command));
+    Err(ApplyError::Unsupported(NEEDS))
+}
+
+/// Asks whether a process may do something.
+///
+/// # Errors
+/// ENOSYS: this process is under no policy of ours.
+#[cfg(not(target_os = "linux"))]
 pub fn check(pid: u32, operation: &str, subject: Option<(&str, &[u8])>) -> io::Result<bool> {
     let _ = (pid, operation, subject);
-    Err(io::Error::from_raw_os_error(libc::ENOSYS))
+    Err(io::Error::from(io::ErrorKind::Unsupported))
+}
+
+/// Whether this process is under a policy.
+#[cfg(not(target_os = "linux"))]
+#[must_use]
+pub fn is_applied() -> bool {
+    false
 }

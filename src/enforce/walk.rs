@@ -1,0 +1,316 @@
+//! In: a path of another process. Out: the object it leads to, held by a descriptor, and its one spelling.
+//! Never: a look at the same name twice; what was looked up is what is used.
+//!
+//! As on a Mac, each symlink on the way asks for file-read-metadata on its own path (RUNTIME.md part 3).
+//! Those that every Linux has where a Mac has directories ask nothing (chosen): `/bin` to `/usr/bin` and
+//! the like, `/proc/self`.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat};
+
+use super::judge::Denied;
+use super::processes::PATH_MAX;
+use super::system::Errno;
+
+/// As MAXSYMLINKS.
+const MAX_LINKS: usize = 40;
+
+/// Inode of the root of a proc file system.
+const PROC_ROOT: u64 = 1;
+
+/// An object of the file system.
+pub struct Found {
+    /// Opened for its place only.
+    pub object: OwnedFd,
+    /// Its status.
+    pub status: Stat,
+}
+
+/// Where a path leads.
+pub struct Place {
+    /// What is there; nothing where there is nothing.
+    pub found: Option<Found>,
+    /// The directory of its last component, and that component; nothing where the path ends in no name
+    /// (`/`, `..`, a magic link).
+    pub last: Option<(OwnedFd, Vec<u8>)>,
+    /// Its one spelling: from the root, without symlinks.
+    pub path: Vec<u8>,
+    /// It is no file of the file system: a pipe, a socket, memory.
+    pub is_anonymous: bool,
+    /// It must be a directory: the path ends in a slash.
+    pub wants_directory: bool,
+}
+
+/// How a lookup goes.
+pub struct Lookup<'a> {
+    /// Whose `/proc/self` it is.
+    pub thread: u32,
+    /// The process that nobody under the policy may look into.
+    pub supervisor: u32,
+    /// Follow a symlink at the end.
+    pub follow: bool,
+    /// The last component need not be there.
+    pub may_be_missing: bool,
+    /// The directory and the name of the last component are wanted, also where the object is there.
+    pub wants_name: bool,
+    /// Asked for each symlink on the way: its path.
+    pub crossing: &'a mut dyn FnMut(&[u8]) -> Result<(), Denied>,
+}
+
+fn raw(error: rustix::io::Errno) -> Errno {
+    error.raw_os_error()
+}
+
+/// The name of a descriptor of ours in `/proc`.
+#[must_use]
+pub fn name_of(file: BorrowedFd<'_>) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+/// The path of what a descriptor of ours holds, and whether it has none.
+///
+/// # Errors
+/// EIO, ENAMETOOLONG.
+pub fn path_of(file: BorrowedFd<'_>) -> Result<(Vec<u8>, bool), Errno> {
+    let path = rustix::fs::readlink(name_of(file), Vec::new()).map_err(raw)?.into_bytes();
+    let path = match path.strip_suffix(b" (deleted)") {
+        Some(shorter) => shorter.to_vec(),
+        None => path,
+    };
+    let anonymous = !path.starts_with(b"/") || path.starts_with(b"/memfd:") || path.starts_with(b"(unreachable)");
+    Ok((path, anonymous))
+}
+
+const HOLD: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+fn hold(directory: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(directory, name, HOLD, Mode::empty()).map_err(raw)
+}
+
+fn root() -> Result<OwnedFd, Errno> {
+    rustix::fs::open("/", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(raw)
+}
+
+fn file_type(status: &Stat) -> FileType {
+    FileType::from_raw_mode(status.st_mode)
+}
+
+fn join(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    let mut out = directory.to_vec();
+    if !out.ends_with(b"/") {
+        out.push(b'/');
+    }
+    out.extend(name);
+    out
+}
+
+/// Looks a path up from a directory.
+///
+/// # Errors
+/// What the lookup itself gives (ENOENT, ENOTDIR, ELOOP, …), or a crossing.
+pub fn look_up(start: Option<OwnedFd>, path: &[u8], lookup: &mut Lookup<'_>) -> Result<Place, Denied> {
+    if path.is_empty() {
+        return Err(libc::ENOENT.into());
+    }
+    let wants_directory = path.ends_with(b"/");
+    let start = match start {
+        Some(start) if !path.starts_with(b"/") => start,
+        None if !path.starts_with(b"/") => return Err(libc::EBADF.into()),
+        _ => root()?,
+    };
+    // Most paths cross nothing; then the kernel finds the object in one step.
+    let follow = lookup.follow || wants_directory;
+    if !lookup.wants_name {
+        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+        if let Ok(object) = rustix::fs::openat2(&start, path, HOLD, Mode::empty(), resolve) {
+            let status = rustix::fs::fstat(&object).map_err(raw)?;
+            if !(follow && file_type(&status) == FileType::Symlink) {
+                return found(object, status, wants_directory, lookup);
+            }
+        }
+    }
+    walk(start, path, follow, wants_directory, lookup)
+}
+
+/// An object that was found, with its spelling.
+fn found(object: OwnedFd, status: Stat, wants_directory: bool, lookup: &Lookup<'_>) -> Result<Place, Denied> {
+    let (path, is_anonymous) = path_of(object.as_fd())?;
+    guard(&path, lookup.supervisor)?;
+    if wants_directory && file_type(&status) != FileType::Directory {
+        return Err(libc::ENOTDIR.into());
+    }
+    Ok(Place { found: Some(Found { object, status }), last: None, path, is_anonymous, wants_directory })
+}
+
+fn walk(
+    start: OwnedFd,
+    path: &[u8],
+    follow: bool,
+    wants_directory: bool,
+    lookup: &mut Lookup<'_>,
+) -> Result<Place, Denied> {
+    // Still to be looked up, last component first.
+    let mut rest: Vec<Vec<u8>> = components(path);
+    let mut here = start;
+    let mut links = 0;
+    let mut length = path.len();
+    while let Some(name) = rest.pop() {
+        if name == b".." {
+            here = rustix::fs::openat(&here, "..", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())
+                .map_err(raw)?;
+            continue;
+        }
+        let is_last = rest.is_empty();
+        let object = match hold(here.as_fd(), &name) {
+            Ok(object) => object,
+            Err(libc::ENOENT) if is_last && lookup.may_be_missing => {
+                let (directory, _) = path_of(here.as_fd())?;
+                let path = join(&directory, &name);
+                guard(&path, lookup.supervisor)?;
+                let last = Some((here, name));
+                return Ok(Place { found: None, last, path, is_anonymous: false, wants_directory });
+            }
+            Err(errno) => return Err(errno.into()),
+        };
+        let status = rustix::fs::fstat(&object).map_err(raw)?;
+        match file_type(&status) {
+            FileType::Symlink if !is_last || follow => {
+                links += 1;
+                if links > MAX_LINKS {
+                    return Err(libc::ELOOP.into());
+                }
+                let on_proc = rustix::fs::fstatfs(&here).is_ok_and(|system| system.f_type == libc::PROC_SUPER_MAGIC);
+                if on_proc {
+                    let at_root = rustix::fs::fstat(&here).is_ok_and(|status| status.st_ino == PROC_ROOT);
+                    if !at_root {
+                        // A magic link: no text says where it leads.
+                        let (spelling, _) = path_of(here.as_fd())?;
+                        guard(&spelling, lookup.supervisor)?;
+                        let object = rustix::fs::openat(&here, &name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
+                            .map_err(raw)?;
+                        if is_last {
+                            let status = rustix::fs::fstat(&object).map_err(raw)?;
+                            let place = found(object, status, wants_directory, lookup)?;
+                            // What has no path can be told by no policy: only its owner gets at it.
+                            let owner = process_in(&spelling).and_then(super::processes::process_of);
+                            if place.is_anonymous && owner != super::processes::process_of(lookup.thread) {
+                                return Err(libc::EACCES.into());
+                            }
+                            return Ok(place);
+                        }
+                        here = object;
+                        continue;
+                    }
+                    if name == b"self" || name == b"thread-self" {
+                        let process = super::processes::process_of(lookup.thread).ok_or(libc::ESRCH)?;
+                        let mut own = vec![process.to_string().into_bytes()];
+                        if name == b"thread-self" {
+                            own.extend([b"task".to_vec(), lookup.thread.to_string().into_bytes()]);
+                        }
+                        rest.extend(own.into_iter().rev());
+                        continue;
+                    }
+                }
+                protected(&here, &status, lookup.thread)?;
+                let (directory, _) = path_of(here.as_fd())?;
+                let link = join(&directory, &name);
+                let target = rustix::fs::readlinkat(&object, "", Vec::new()).map_err(raw)?.into_bytes();
+                if !is_of_every_linux(&link, &target) {
+                    (lookup.crossing)(&link)?;
+                }
+                length += target.len();
+                if target.is_empty() || length > PATH_MAX * MAX_LINKS {
+                    return Err(libc::ENAMETOOLONG.into());
+                }
+                if target.starts_with(b"/") {
+                    here = root()?;
+                }
+                rest.extend(components(&target));
+            }
+            kind => {
+                if is_last {
+                    let mut place = found(object, status, wants_directory, lookup)?;
+                    if lookup.wants_name {
+                        // A name is what is asked about then, whatever it leads to meanwhile.
+                        let (directory, _) = path_of(here.as_fd())?;
+                        place.path = join(&directory, &name);
+                    }
+                    place.last = Some((here, name));
+                    return Ok(place);
+                }
+                if kind != FileType::Directory {
+                    return Err(libc::ENOTDIR.into());
+                }
+                here = object;
+            }
+        }
+    }
+    let status = rustix::fs::fstat(&here).map_err(raw)?;
+    found(here, status, wants_directory, lookup)
+}
+
+fn components(path: &[u8]) -> Vec<Vec<u8>> {
+    path.split(|byte| *byte == b'/')
+        .filter(|name| !name.is_empty() && *name != b".")
+        .rev()
+        .map(<[u8]>::to_vec)
+        .collect()
+}
+
+/// Links at the root of a Linux system that stand where a Mac has directories.
+fn is_of_every_linux(link: &[u8], target: &[u8]) -> bool {
+    let (Some(name), Some(parent)) = (link.strip_prefix(b"/"), target.strip_prefix(b"usr/")) else { return false };
+    name == parent && [&b"bin"[..], b"sbin", b"lib", b"lib32", b"lib64", b"libx32"].contains(&name)
+}
+
+/// The number of the process, or thread, that a path in `/proc` is about.
+#[must_use]
+pub fn process_in(path: &[u8]) -> Option<u32> {
+    let rest = path.strip_prefix(b"/proc/")?;
+    let first = rest.split(|byte| *byte == b'/').next()?;
+    std::str::from_utf8(first).ok()?.parse().ok()
+}
+
+/// Nobody may look into the supervisor.
+fn guard(path: &[u8], supervisor: u32) -> Result<(), Denied> {
+    match process_in(path) {
+        // Its threads are found by number as well.
+        Some(thread) if super::processes::process_of(thread) == Some(supervisor) => Err(libc::EACCES.into()),
+        _ => Ok(()),
+    }
+}
+
+/// As the kernel's `fs.protected_symlinks` has it: in a directory for all, only the owner of a link, or
+/// of the directory, is led by it.
+fn protected(directory: &OwnedFd, link: &Stat, thread: u32) -> Result<(), Denied> {
+    let status = rustix::fs::fstat(directory).map_err(raw)?;
+    let for_all = status.st_mode & 0o1002 == 0o1002;
+    if !for_all || link.st_uid == status.st_uid || !protects_links() {
+        return Ok(());
+    }
+    let user = super::processes::status(thread).map(|status| status.credentials.user);
+    if user == Some(link.st_uid) { Ok(()) } else { Err(libc::EACCES.into()) }
+}
+
+fn protects_links() -> bool {
+    static KNOWN: std::sync::OnceLock<bool> = std::sync::OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        std::fs::read_to_string("/proc/sys/fs/protected_symlinks").map_or(true, |text| text.trim() != "0")
+    })
+}
+
+/// SBPL's name for a type of file.
+#[must_use]
+pub fn kind_of(status: &Stat) -> Option<&'static str> {
+    Some(match file_type(status) {
+        FileType::RegularFile => "REGULAR-FILE",
+        FileType::Directory => "DIRECTORY",
+        FileType::Symlink => "SYMLINK",
+        FileType::Fifo => "FIFO",
+        FileType::Socket => "SOCKET",
+        FileType::CharacterDevice => "CHARACTER-DEVICE",
+        FileType::BlockDevice => "BLOCK-DEVICE",
+        FileType::Unknown => return None,
+    })
+}
