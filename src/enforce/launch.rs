@@ -5,8 +5,6 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, ExitStatus};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 
@@ -125,8 +123,9 @@ impl Report {
 /// Runs a command under a policy, and waits for it. Signals that this process gets go on to it.
 ///
 /// A child of this process supervises the command and all that it starts, until the last of them ends:
-/// it is their ancestor, as systems that restrict who looks into whom want it (Yama). Where this process
-/// is killed the command is.
+/// it is their ancestor, as systems that restrict who looks into whom want it (Yama). In between stands a
+/// process that does nothing but wait: a parent would get the stops that the supervisor watches programs
+/// by. Where this process is killed the command is.
 ///
 /// # Errors
 /// [`ApplyError`].
@@ -142,11 +141,7 @@ pub fn run(plan: Plan, command: Command) -> Result<ExitStatus, ApplyError> {
     match system::fork().map_err(failed("a supervisor"))? {
         Forked::Child => {
             drop((report_from, alive_to, signals));
-            let report = start_and_supervise(plan, command, alive_from, &report_to);
-            if let Err(error) = report {
-                let _ = write(&report_to, &0u32.to_ne_bytes());
-                let _ = write(&report_to, &Report { in_force: false, result: Err(error) }.written());
-            }
+            let _ = start_and_supervise(plan, command, alive_from, &report_to);
             system::end(0)
         }
         Forked::Parent(_) => {
@@ -156,6 +151,8 @@ pub fn run(plan: Plan, command: Command) -> Result<ExitStatus, ApplyError> {
                 signals.pass_on(first, report_from.as_fd());
             }
             let report = Report::of(read(&report_from).map_err(failed("the supervisor"))?);
+            // It ended; nobody needs to be killed.
+            let _ = write(&alive_to, &[1]);
             drop((alive_to, signals));
             report.result.map_err(|source| {
                 if report.in_force { ApplyError::Program { program, source } } else { why_not(source) }
@@ -164,69 +161,94 @@ pub fn run(plan: Plan, command: Command) -> Result<ExitStatus, ApplyError> {
     }
 }
 
-/// The life of a supervisor that starts a command: it tells which process that is, then how it ended.
-fn start_and_supervise(plan: Plan, mut command: Command, alive: OwnedFd, report_to: &OwnedFd) -> io::Result<()> {
-    // Who is left without a parent becomes a child of this process, and stays known as one of these.
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
+/// Tells that there is no process under the policy, and why; in one piece, since two may find out.
+fn not_in_force(report_to: &OwnedFd, error: io::Error) -> io::Result<()> {
+    let report = Report { in_force: false, result: Err(error) }.written();
+    write(report_to, &[&0u32.to_ne_bytes(), report.as_slice()].concat())
+}
+
+/// The life of a supervisor that starts a command: it tells which process that is.
+fn start_and_supervise(plan: Plan, command: Command, alive: OwnedFd, report_to: &OwnedFd) -> io::Result<()> {
     let before = system::ignore_terminal();
     let judge = Judge::new(plan.policy, plan.log);
     let program = filter::program(&judge, may_change());
     let (tell_from, tell_to) = pipe()?;
     let (go_from, go_to) = pipe()?;
-    // Ends that are not the child's, which has them until its program starts.
-    let others = [&tell_from, &go_to].map(|end| u32::try_from(end.as_raw_fd()).unwrap_or(0));
+    let (report, in_force_from) = (report_to.try_clone()?, pipe()?);
+    match system::fork()? {
+        Forked::Child => {
+            drop((tell_from, go_to, alive, judge));
+            let (in_force_from, in_force_to) = in_force_from;
+            drop(in_force_to);
+            let done = start_and_wait(command, program, before, [tell_to, go_from, in_force_from], &report);
+            system::end(i32::from(done.is_err()))
+        }
+        Forked::Parent(_) => drop((tell_to, go_from)),
+    }
+    let (_, in_force_to) = in_force_from;
+    // The command's start is a call that is asked about already, and answered below.
+    let taken = || -> io::Result<(u32, OwnedFd)> {
+        let process = u32::from_ne_bytes(read(&tell_from)?);
+        Ok((process, take(process, i32::from_ne_bytes(read(&tell_from)?))?))
+    };
+    let (first, listener) = match taken() {
+        Ok(taken) => taken,
+        Err(error) => {
+            // Why the command itself could not, the process in between has told if it was that.
+            drop((go_to, in_force_to));
+            if error.raw_os_error() != Some(libc::EPIPE) {
+                not_in_force(report_to, error)?;
+            }
+            return Ok(());
+        }
+    };
+    let_go_of_standard_streams()?;
+    let supervisor = Supervisor::new(judge, listener, first);
+    std::thread::Builder::new().spawn(move || {
+        // Closed without a byte: who waited was killed.
+        if read::<1>(&alive).is_err() {
+            system::kill(first);
+        }
+    })?;
+    write(report_to, &first.to_ne_bytes())?;
+    write(&in_force_to, &[1])?;
+    write(&go_to, &[1])?;
+    drop((go_to, in_force_to));
+    supervisor.serve_all();
+    Ok(())
+}
+
+/// The life of the process in between: it starts the command, and waits for it and for all that are left
+/// without a parent; it tells how the command ended.
+fn start_and_wait(
+    mut command: Command,
+    program: Vec<Instruction>,
+    before: Vec<(i32, usize)>,
+    [tell_to, go_from, in_force_from]: [OwnedFd; 3],
+    report_to: &OwnedFd,
+) -> io::Result<()> {
+    // Who is left without a parent becomes a child of this process, and stays known as one of these.
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?;
     system::before_program(&mut command, move || {
-        others.iter().for_each(|end| system::close_from(*end, *end));
         system::restore_terminal(&before);
         write(&tell_to, &std::process::id().to_ne_bytes())?;
         install(&program, &tell_to, &go_from)
     });
-    let in_force = Arc::new(AtomicBool::new(false));
-    // Its start is a call that is asked about already: somebody must answer while it is under way.
-    let supervising = std::thread::Builder::new().spawn({
-        let (in_force, report_to) = (in_force.clone(), report_to.try_clone()?);
-        move || -> io::Result<()> {
-            let process = u32::from_ne_bytes(read(&tell_from)?);
-            let listener = take(process, i32::from_ne_bytes(read(&tell_from)?))?;
-            let supervisor = Supervisor::new(judge, listener, process);
-            in_force.store(true, Ordering::Release);
-            write(&report_to, &process.to_ne_bytes())?;
-            write(&go_to, &[1])?;
-            drop((report_to, go_to));
-            supervisor.serve();
-            Ok(())
-        }
-    })?;
     let started = command.spawn();
-    // What it holds of the pipe would keep the thread waiting.
+    // What it holds of the pipes would keep the supervisor waiting.
     drop(command);
     let child = match started {
         Ok(child) => child.id(),
         Err(error) => {
-            let supervised = supervising.join().unwrap_or(Ok(()));
-            if !in_force.load(Ordering::Acquire) {
-                // What went wrong here says more than that the child was let down.
-                return Err(supervised.err().filter(|_| error.raw_os_error() == Some(libc::EPIPE)).unwrap_or(error));
-            }
-            let report = Report { in_force: true, result: Err(error) };
-            return write(report_to, &report.written());
+            return match read::<1>(&in_force_from) {
+                Ok(_) => write(report_to, &Report { in_force: true, result: Err(error) }.written()),
+                Err(_) => not_in_force(report_to, error),
+            };
         }
     };
     let_go_of_standard_streams()?;
-    let ended = Arc::new(AtomicBool::new(false));
-    std::thread::Builder::new().spawn({
-        let ended = ended.clone();
-        move || {
-            // Nothing is ever written there.
-            let _ = read::<1>(&alive);
-            if !ended.load(Ordering::Acquire) {
-                system::kill(child);
-            }
-        }
-    })?;
     while let Some((process, status)) = system::wait_for_any() {
         if process == child {
-            ended.store(true, Ordering::Release);
             let report = Report { in_force: true, result: Ok(ExitStatus::from_raw(status)) };
             // Who waited may be gone; the others go on.
             let _ = write(report_to, &report.written());
