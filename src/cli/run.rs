@@ -11,7 +11,7 @@ use clap::Args;
 use super::input::{self, SourceOptions};
 use super::output::{Console, Format, table};
 use super::status::{Failure, Status};
-use crate::enforce::{self, Plan};
+use crate::enforce::{self, Plan, World};
 use crate::runtime::policy::Policy;
 
 /// Run a command under a profile, enforced by the kernel (Linux)
@@ -44,6 +44,9 @@ pub struct Options {
     /// Append denials there, a JSON object a line
     #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
+    /// Give COMMAND a root in the shape of a Mac's: /tmp, /var and /etc lead into /private
+    #[arg(long)]
+    mac_root: bool,
     /// List what the profile says that has no meaning here, and what decides in the kernel; run nothing
     #[arg(long)]
     explain: bool,
@@ -89,9 +92,10 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
         }
         None => None,
     };
+    let world = if options.mac_root { World::MacRoot } else { World::Host };
     let mut command = Command::new(program);
     command.args(arguments);
-    match enforce::run(Plan { policy: Arc::new(policy), log }, command) {
+    match enforce::run(Plan { policy: Arc::new(policy), log, world }, command) {
         Ok(status) => end_as(status),
         Err(error) => Err(Failure::Refused(error.to_string())),
     }

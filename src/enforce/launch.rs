@@ -11,7 +11,7 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 use super::judge::Judge;
 use super::supervisor::{Supervisor, may_change};
 use super::system::{self, Forked, Instruction};
-use super::{ApplyError, Plan, filter, question};
+use super::{ApplyError, Plan, World, filter, question};
 
 /// What a kernel must have.
 const NEEDS: &str = "Linux 5.14 or later, with seccomp's user notification";
@@ -170,6 +170,11 @@ fn not_in_force(report_to: &OwnedFd, error: io::Error) -> io::Result<()> {
 /// The life of a supervisor that starts a command: it tells which process that is.
 fn start_and_supervise(plan: Plan, command: Command, alive: OwnedFd, report_to: &OwnedFd) -> io::Result<()> {
     let before = system::ignore_terminal();
+    if plan.world == World::MacRoot
+        && let Err(error) = super::mac_root::enter()
+    {
+        return not_in_force(report_to, error);
+    }
     let judge = Judge::new(plan.policy, plan.log);
     let program = filter::program(&judge, may_change());
     let (tell_from, tell_to) = pipe()?;
@@ -265,6 +270,9 @@ fn start_and_wait(
 pub fn apply(plan: Plan) -> Result<(), ApplyError> {
     if is_applied() {
         return Err(ApplyError::AlreadySandboxed);
+    }
+    if plan.world != World::Host {
+        return Err(ApplyError::Unsupported("a command to run, for another root"));
     }
     let judge = Judge::new(plan.policy, plan.log);
     let program = filter::program(&judge, may_change());

@@ -27,6 +27,8 @@ pub mod judge;
 #[cfg(target_os = "linux")]
 mod launch;
 #[cfg(target_os = "linux")]
+mod mac_root;
+#[cfg(target_os = "linux")]
 mod messages;
 #[cfg(target_os = "linux")]
 mod processes;
@@ -49,6 +51,19 @@ pub struct Plan {
     pub policy: Arc<Policy>,
     /// Where denials are written, a JSON object a line; those of rules that do not report are left out.
     pub log: Option<File>,
+    /// Where paths are resolved.
+    pub world: World,
+}
+
+/// Where paths are resolved. (A Mac as data, for verdicts, is [`crate::runtime::world`].)
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum World {
+    /// The file system as it is.
+    #[default]
+    Host,
+    /// The same files under a root in the shape of a Mac's: `/tmp`, `/var` and `/etc` are symlinks into
+    /// `/private`, which is on the data volume as well. For [`run`] only.
+    MacRoot,
 }
 
 /// Why a policy is not in force. Nothing of it is.

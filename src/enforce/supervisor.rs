@@ -70,6 +70,7 @@ impl Supervisor {
     /// Serves the calls of this listener.
     #[must_use]
     pub fn new(judge: Judge, listener: OwnedFd, first: u32) -> Arc<Self> {
+        system::answer_at_once(listener.as_fd());
         Arc::new(Self {
             judge,
             process: std::process::id(),

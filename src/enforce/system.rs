@@ -387,6 +387,25 @@ pub fn own_directory() -> io::Result<()> {
     checked(unsafe { libc::unshare(libc::CLONE_FS) }.into()).map(drop)
 }
 
+/// Gives this process mounts of its own; `users`: by becoming root of a space of users of its own, in
+/// which only its own user is.
+///
+/// # Errors
+/// EPERM where the system keeps that from ordinary users.
+pub fn own_mounts(users: bool) -> io::Result<()> {
+    let flags = libc::CLONE_NEWNS | if users { libc::CLONE_NEWUSER } else { 0 };
+    // SAFETY: takes a number; the caller is the only thread of its process.
+    checked(unsafe { libc::unshare(flags) }.into()).map(drop)
+}
+
+/// Has the kernel hand the processor over to whoever asks and answers, where it can (Linux 6.6).
+pub fn answer_at_once(listener: BorrowedFd<'_>) {
+    // `SECCOMP_IOCTL_NOTIF_SET_FLAGS` and its only flag.
+    const SET_FLAGS: libc::Ioctl = 0x4008_2104;
+    // SAFETY: takes numbers.
+    unsafe { libc::ioctl(listener.as_raw_fd(), SET_FLAGS, 1u64) };
+}
+
 /// Sets the mask for new files, of this thread after [`own_directory`].
 pub fn set_mask(mask: u32) {
     // SAFETY: takes a number.

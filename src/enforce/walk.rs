@@ -78,6 +78,11 @@ pub fn path_of(file: BorrowedFd<'_>) -> Result<(Vec<u8>, bool), Errno> {
         Some(shorter) => shorter.to_vec(),
         None => path,
     };
+    // What is on the data volume of a Mac-shaped root is known by its place at the root (RUNTIME.md part 3).
+    let path = match path.strip_prefix(super::mac_root::DATA_VOLUME.as_bytes()) {
+        Some(rest) if super::mac_root::is_entered() && rest.starts_with(b"/private") => rest.to_vec(),
+        _ => path,
+    };
     let anonymous = !path.starts_with(b"/") || path.starts_with(b"/memfd:") || path.starts_with(b"(unreachable)");
     Ok((path, anonymous))
 }
