@@ -24,6 +24,7 @@ use sbtool::policy::equal::{Difference, compare};
 use sbtool::policy::graph::{Graph, ModifierArgument, Node, Terminal};
 use sbtool::policy::passes::{Passes, build};
 use sbtool::policy::rules::{Action, Argument, Filter, Rules};
+use sbtool::policy::request::Request;
 use sbtool::policy::verdict::decide;
 use sbtool::vocabulary::{OperationId, Release};
 
@@ -281,5 +282,53 @@ fn real_profiles() {
         }
         say(&format!("{name}: {different} differences, {with_request} with a request"));
         assert!(different > 0 && with_request * 2 > different);
+    }
+}
+
+/// One node that asks for a pattern, with what follows a yes and a no.
+fn asks(tree: sbtool::pattern::tree::Tree, name: &str) -> Graph {
+    let yes = Rules { list: Vec::new(), ..rules_of("(version 1)(deny default)") };
+    let mut graph = build(&yes, Passes::default()).unwrap();
+    let test = sbtool::policy::graph::Test {
+        filter: release().filter_named(name).unwrap().id,
+        argument: sbtool::policy::graph::Argument::Pattern(Arc::new(tree)),
+    };
+    let terminal = |flags| Node::Terminal(Terminal { flags, modifiers: Vec::new() });
+    let id = sbtool::policy::graph::NodeId;
+    graph.nodes = vec![Node::Test { test, matched: id(1), unmatched: id(2) }, terminal(0), terminal(1)].into();
+    graph.entries = vec![id(0); graph.entries.len()].into();
+    graph.variables = vec![b"HOME".to_vec()].into();
+    graph
+}
+
+fn rules_of(text: &str) -> Rules {
+    let options = sbtool::sbpl::Options::new(release());
+    sbtool::sbpl::evaluate("test", text.as_bytes(), &options).map_err(|error| error.render(false)).unwrap().rules
+}
+
+/// A blob may have a branch that is never asked since one before it is true at the same place: a tree
+/// that is committed to its first true branch is not the list of its strings.
+#[test]
+fn branches_that_are_true_at_once_are_no_list_of_strings() {
+    use sbtool::pattern::tree::{Branch, Matcher, Tree};
+    let text = |text: &str, then| Branch::new(Matcher::Text(text.as_bytes().to_vec()), then);
+    let end = || Branch::new(Matcher::End, Tree::Accept);
+    let committed = Tree::Choice(vec![text("a", Tree::Choice(vec![end()])), text("ab", Tree::Accept)]);
+    let union = Tree::one(
+        Matcher::Text(b"a".to_vec()),
+        Tree::Choice(vec![end(), text("b", Tree::Accept)]),
+    );
+    // Longer ones first are committed to as well.
+    let longer = Tree::Choice(vec![text("ab", Tree::Choice(vec![end()])), text("a", Tree::Accept)]);
+    let prefix = Tree::one(Matcher::Text(b"a".to_vec()), Tree::Accept);
+    for (a, b, subject) in [(committed, union, "abc"), (longer, prefix, "abc")] {
+        assert_ne!(a.matches(subject.as_bytes()), b.matches(subject.as_bytes()));
+        let [a, b] = [asks(a, "nvram-variable"), asks(b, "nvram-variable")];
+        // Both are read back from a blob as they are.
+        let [a, b] = [a, b].map(|graph| decode(&encode(&graph).unwrap(), release()).unwrap().graph);
+        let mut request = Request::new(OperationId::DEFAULT);
+        request.add_text(release(), release().filter_named("nvram-variable").unwrap().id, subject.as_bytes()).unwrap();
+        assert_ne!(said(decide(&a, &request).unwrap()), said(decide(&b, &request).unwrap()));
+        assert!(compare(&a, &b).different().next().is_some());
     }
 }
