@@ -212,10 +212,12 @@ impl Tree {
 
 /// Whether no two of these texts are true at one place: none is a beginning of another one.
 fn separate(branches: &[Branch]) -> bool {
-    let texts = || branches.iter().filter_map(|branch| match &branch.matcher {
-        Matcher::Text(text) => Some(text.as_slice()),
-        _ => None,
-    });
+    let texts = || {
+        branches.iter().filter_map(|branch| match &branch.matcher {
+            Matcher::Text(text) => Some(text.as_slice()),
+            _ => None,
+        })
+    };
     let mut seen = [false; 256];
     let mut is_new = |first: &u8| !std::mem::replace(&mut seen[usize::from(*first)], true);
     if texts().all(|text| text.first().is_some_and(&mut is_new)) {
