@@ -83,7 +83,7 @@ const MAX_ITEMS: usize = 20_000;
 const MAX_LENGTH: usize = 600;
 
 /// Most states of all sets of strings of a comparison; what comes when they are used up is too complex.
-/// Bounds its memory to some 200 MB. Chosen: 504,000 is the most that a test at hand has, a real profile
+/// Bounds its memory to some 200 MB (guessed). Chosen: 504,000 is the most that a test at hand has, a real profile
 /// of iOS 34,000.
 const MAX_STATES: usize = 1 << 21;
 
