@@ -23,6 +23,7 @@ use sbtool::pattern::Part;
 use sbtool::policy::equal::{Difference, compare};
 use sbtool::policy::graph::{Graph, ModifierArgument, Node, Terminal};
 use sbtool::policy::passes::{Passes, build};
+use sbtool::policy::request::Request;
 use sbtool::policy::rules::{Action, Argument, Filter, Rules};
 use sbtool::policy::verdict::decide;
 use sbtool::vocabulary::{OperationId, Release};
@@ -281,5 +282,121 @@ fn real_profiles() {
         }
         say(&format!("{name}: {different} differences, {with_request} with a request"));
         assert!(different > 0 && with_request * 2 > different);
+    }
+}
+
+/// One node that asks for a pattern, with what follows a yes and a no.
+fn asks(tree: sbtool::pattern::tree::Tree, name: &str) -> Graph {
+    let yes = Rules { list: Vec::new(), ..rules_of("(version 1)(deny default)") };
+    let mut graph = build(&yes, Passes::default()).unwrap();
+    let test = sbtool::policy::graph::Test {
+        filter: release().filter_named(name).unwrap().id,
+        argument: sbtool::policy::graph::Argument::Pattern(Arc::new(tree)),
+    };
+    let terminal = |flags| Node::Terminal(Terminal { flags, modifiers: Vec::new() });
+    let id = sbtool::policy::graph::NodeId;
+    graph.nodes = vec![Node::Test { test, matched: id(1), unmatched: id(2) }, terminal(0), terminal(1)].into();
+    graph.entries = vec![id(0); graph.entries.len()].into();
+    graph.variables = vec![b"HOME".to_vec()].into();
+    graph
+}
+
+fn rules_of(text: &str) -> Rules {
+    let options = sbtool::sbpl::Options::new(release());
+    sbtool::sbpl::evaluate("test", text.as_bytes(), &options).map_err(|error| error.render(false)).unwrap().rules
+}
+
+/// A blob may have a branch that is never asked since one before it is true at the same place: a tree
+/// that is committed to its first true branch is not the list of its strings.
+#[test]
+fn branches_that_are_true_at_once_are_no_list_of_strings() {
+    use sbtool::pattern::tree::{Branch, Matcher, Tree};
+    let text = |text: &str, then| Branch::new(Matcher::Text(text.as_bytes().to_vec()), then);
+    let end = || Branch::new(Matcher::End, Tree::Accept);
+    let committed = Tree::Choice(vec![text("a", Tree::Choice(vec![end()])), text("ab", Tree::Accept)]);
+    let union = Tree::one(Matcher::Text(b"a".to_vec()), Tree::Choice(vec![end(), text("b", Tree::Accept)]));
+    // Longer ones first are committed to as well.
+    let longer = Tree::Choice(vec![text("ab", Tree::Choice(vec![end()])), text("a", Tree::Accept)]);
+    let prefix = Tree::one(Matcher::Text(b"a".to_vec()), Tree::Accept);
+    for (a, b, subject) in [(committed, union, "abc"), (longer, prefix, "abc")] {
+        assert_ne!(a.matches(subject.as_bytes()), b.matches(subject.as_bytes()));
+        let [a, b] = [asks(a, "nvram-variable"), asks(b, "nvram-variable")];
+        // Both are read back from a blob as they are.
+        let [a, b] = [a, b].map(|graph| decode(&encode(&graph).unwrap(), release()).unwrap().graph);
+        let mut request = Request::new(OperationId::DEFAULT);
+        request.add_text(release(), release().filter_named("nvram-variable").unwrap().id, subject.as_bytes()).unwrap();
+        assert_ne!(said(decide(&a, &request).unwrap()), said(decide(&b, &request).unwrap()));
+        assert!(compare(&a, &b).different().next().is_some());
+    }
+}
+
+/// Where a branch asks for a variable, what comes behind it is matched only if that branch is not true:
+/// with `${HOME}` for `/a` the first of these does not match `/a`, the second one does.
+#[test]
+fn a_variable_shuts_out_what_comes_behind_it() {
+    use sbtool::pattern::tree::{Branch, Matcher, Tree};
+    let a = || Matcher::Text(b"/a".to_vec());
+    let tree = Tree::Choice(vec![
+        Branch::new(Matcher::Variable(0), Tree::one(Matcher::Text(b"/x".to_vec()), Tree::Accept)),
+        Branch::new(a(), Tree::Accept),
+    ]);
+    // The first one only counts below what the second one matches.
+    let both = |second: Tree| {
+        let graph = asks(tree.clone(), "path");
+        let mut nodes = graph.nodes.to_vec();
+        let Node::Test { mut test, unmatched, .. } = nodes[0].clone() else { panic!() };
+        test.argument = sbtool::policy::graph::Argument::Pattern(Arc::new(second));
+        let id = sbtool::policy::graph::NodeId(u32::try_from(nodes.len()).unwrap());
+        nodes.push(nodes[0].clone());
+        nodes[0] = Node::Test { test, matched: id, unmatched };
+        Graph { nodes: nodes.into(), ..graph }
+    };
+    let prefix = Tree::one(a(), Tree::Accept);
+    assert!(!compare(&asks(prefix.clone(), "path"), &both(prefix)).is_same());
+}
+
+/// What a profile says, put otherwise, so that it takes steps to see that it is the same; `copies` of it
+/// over names of their own.
+fn pigeons(holes: usize, copies: usize) -> String {
+    let mut text = String::from("(version 3)(deny default)");
+    for copy in 0..copies {
+        let name = |pigeon: usize, hole: usize| format!("(extension \"{copy}.{pigeon}.{hole}\")");
+        text.push_str(&format!("(allow {} (require-all", ["file-read-data", "file-write-data", "signal"][copy % 3]));
+        for pigeon in 0..=holes {
+            let all: String = (0..holes).map(|hole| name(pigeon, hole)).collect();
+            text.push_str(&format!("(require-any {all})"));
+        }
+        for (hole, pigeon) in (0..holes).flat_map(|hole| (0..=holes).map(move |pigeon| (hole, pigeon))) {
+            for other in 0..pigeon {
+                text.push_str(&format!("(require-not (require-all {} {}))", name(pigeon, hole), name(other, hole)));
+            }
+        }
+        text.push_str("))");
+    }
+    text
+}
+
+/// Pigeons and fewer holes, which takes a solver steps without end; overlapping expressions with tens of
+/// thousands of states each. Both end, and soon: without bounds the first takes hours and the second
+/// gigabytes.
+#[test]
+fn what_is_too_hard_is_given_up() {
+    let none = build(&rules_of("(version 3)(deny default)"), Passes::default()).unwrap();
+    let easy = build(&rules_of(&pigeons(5, 3)), Passes::default()).unwrap();
+    assert!(compare(&easy, &none).is_same());
+    let expression = |number: usize| format!("(allow file-read* (regex #\"{number}x{}$\"))", ".".repeat(13));
+    let expressions: String = (0..1_500).map(expression).collect();
+    let expressions = rules_of(&format!("(version 3)(deny default){expressions}"));
+    let apart = Passes { thread: false, sort: false, merge: false, ..Passes::default() };
+    let pairs = [
+        (build(&rules_of(&pigeons(13, 1)), Passes::default()).unwrap(), none),
+        (build(&expressions, Passes::default()).unwrap(), build(&expressions, apart).unwrap()),
+    ];
+    for (a, b) in pairs {
+        let start = Instant::now();
+        let compared = compare(&a, &b);
+        say(&format!("given up in {:?}", start.elapsed()));
+        assert!(compared.operations.iter().any(|(_, difference)| matches!(difference, Difference::NotDecided)));
+        assert!(start.elapsed().as_secs() < 60);
     }
 }

@@ -35,6 +35,9 @@ pub enum SpellError {
     /// A variable that has no name.
     #[error("a string test asks for variable {0}, which has no name")]
     NoVariable(u16),
+    /// A name that no text can hold.
+    #[error("the name of variable {0} is no UTF-8")]
+    NameNoText(u16),
 }
 
 /// Most bytes of all strings of one tree.
@@ -126,7 +129,9 @@ impl Speller<'_> {
                 Matcher::Variable(number) => {
                     let name = self.variables.get(usize::from(*number)).ok_or(SpellError::NoVariable(*number))?;
                     length += name.len();
-                    parts.push(Part::Variable(String::from_utf8_lossy(name).into_owned()));
+                    // Another name would be another variable.
+                    let name = std::str::from_utf8(name).map_err(|_| SpellError::NameNoText(*number))?;
+                    parts.push(Part::Variable(name.to_owned()));
                 }
                 _ => {
                     length += 1;
@@ -379,6 +384,11 @@ mod tests {
         assert_eq!(spelled(&both(text("ab"), text("ac")), &[], true), Err(SpellError::Overlap));
         assert_eq!(spelled(&both(Matcher::Variable(0), text("ac")), &[vec![]], true), Err(SpellError::Overlap));
         assert_eq!(spelled(&Tree::one(Matcher::Variable(3), Tree::Accept), &[], true), Err(SpellError::NoVariable(3)));
+        let name = [b"HO\x9a".to_vec()];
+        assert_eq!(
+            spelled(&Tree::one(Matcher::Variable(0), Tree::Accept), &name, true),
+            Err(SpellError::NameNoText(0))
+        );
     }
 
     fn any_string() -> impl Strategy<Value = StringPattern> {

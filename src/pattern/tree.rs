@@ -171,7 +171,8 @@ impl Tree {
     }
 
     /// The strings that the tree stands for, in the order of its branches, where it is made of
-    /// texts and ends only: each with whether it is a prefix. `None` for other trees, and for those
+    /// texts and ends only: each with whether it is a prefix. `None` for other trees, for those in which
+    /// a branch is committed to where another one is true as well (a blob can hold such), and for those
     /// whose strings are far longer together than the tree itself.
     #[must_use]
     pub fn strings(&self) -> Option<Vec<(Vec<u8>, bool)>> {
@@ -182,6 +183,7 @@ impl Tree {
             match tree {
                 Self::Accept => out.push((text, true)),
                 Self::Alternatives(_) => return None,
+                Self::Choice(branches) if !separate(branches) => return None,
                 Self::Choice(branches) => {
                     for branch in branches.iter().rev() {
                         match (&branch.matcher, &branch.then) {
@@ -206,6 +208,25 @@ impl Tree {
         }
         Some(out)
     }
+}
+
+/// Whether no two of these texts are true at one place: none is a beginning of another one.
+fn separate(branches: &[Branch]) -> bool {
+    let texts = || {
+        branches.iter().filter_map(|branch| match &branch.matcher {
+            Matcher::Text(text) => Some(text.as_slice()),
+            _ => None,
+        })
+    };
+    let mut seen = [false; 256];
+    let mut is_new = |first: &u8| !std::mem::replace(&mut seen[usize::from(*first)], true);
+    if texts().all(|text| text.first().is_some_and(&mut is_new)) {
+        return true;
+    }
+    let mut sorted: Vec<&[u8]> = texts().collect();
+    // What begins with a text stands behind it, with nothing else between.
+    sorted.sort_unstable();
+    sorted.windows(2).all(|pair| !matches!(pair, [one, next] if next.starts_with(one)))
 }
 
 /// Most bytes of all strings of one tree and their beginnings: a program of 64 KB can stand for

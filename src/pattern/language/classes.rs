@@ -80,7 +80,7 @@ impl Language {
 /// # Errors
 /// [`TooLarge`].
 pub fn classes(languages: &[&Language], lower: bool) -> Result<Vec<Vec<u32>>, TooLarge> {
-    let mut search = Search { languages, sets: Vec::new(), numbers: FxHashMap::default() };
+    let mut search = Search { languages, members: 0, sets: Vec::new(), numbers: FxHashMap::default() };
     let empty = search.set(Vec::new());
     let start: Vec<(u32, u32)> = (0u32..).zip(languages.iter().map(|language| language.start)).collect();
     let start = search.settled(empty, start.into_iter());
@@ -144,7 +144,7 @@ pub fn classes(languages: &[&Language], lower: bool) -> Result<Vec<Vec<u32>>, To
                 work.push(place);
             }
         }
-        if seen.len() > MAX_PLACES || steps > MAX_STEPS {
+        if seen.len() > MAX_PLACES || steps > MAX_STEPS || search.members > MAX_STEPS {
             return Err(TooLarge);
         }
     }
@@ -156,6 +156,8 @@ type Place = (u32, Box<[(u32, u32)]>);
 
 struct Search<'l> {
     languages: &'l [&'l Language],
+    /// Members of all sets so far.
+    members: usize,
     sets: Vec<Vec<u32>>,
     numbers: FxHashMap<Vec<u32>, u32>,
 }
@@ -170,6 +172,7 @@ impl Search<'_> {
             return *number;
         }
         let number = u32::try_from(self.sets.len()).unwrap_or(u32::MAX);
+        self.members += set.len();
         self.sets.push(set.clone());
         self.numbers.insert(set, number);
         number

@@ -252,6 +252,12 @@ impl Language {
         Self { states: self.states, start }
     }
 
+    /// How many states it has.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.states.len()
+    }
+
     fn state(&self, id: u32) -> Option<&State> {
         self.states.get(id as usize)
     }

@@ -14,7 +14,7 @@ pub use automaton::{Automaton, AutomatonError, State, StateId};
 pub use parser::{RegexError, RegexErrorKind, parse};
 pub use structure::StructureError;
 
-use super::tree::Ranges;
+use super::tree::{Ranges, contains};
 
 /// A parsed regular expression.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,6 +60,37 @@ impl Expression {
             Self::Plus(inner) => Self::Plus(Box::new(inner.folded())),
             Self::Optional(inner) => Self::Optional(Box::new(inner.folded())),
             Self::Empty | Self::Any | Self::Start | Self::End => self.clone(),
+        }
+    }
+
+    /// An expression that matches the same subjects without capitals, and whose [`folded`](Self::folded)
+    /// form still does: what a compiled expression of a folding filter says. Sets that folding would
+    /// change are written without capitals.
+    #[must_use]
+    pub fn unfolded(&self) -> Self {
+        let all = |list: &[Self]| list.iter().map(Self::unfolded).collect();
+        let set = |ranges: &Ranges, negated: bool| {
+            let small = |byte: u8| !byte.is_ascii_uppercase();
+            let folded = lower(ranges);
+            if (0..=u8::MAX).filter(|byte| small(*byte)).all(|byte| contains(&folded, byte) == contains(ranges, byte)) {
+                return self.clone();
+            }
+            match write::bytes_of(|byte| small(byte) && contains(ranges, byte) != negated) {
+                none if none.is_empty() => Self::NegatedClass(vec![(0, u8::MAX)]),
+                bytes => Self::Class(bytes),
+            }
+        };
+        match self {
+            // No subject has it.
+            Self::Byte(b'A'..=b'Z') => Self::NegatedClass(vec![(0, u8::MAX)]),
+            Self::Class(ranges) => set(ranges, false),
+            Self::NegatedClass(ranges) => set(ranges, true),
+            Self::Sequence(list) => Self::Sequence(all(list)),
+            Self::Alternation(list) => Self::Alternation(all(list)),
+            Self::Star(inner) => Self::Star(Box::new(inner.unfolded())),
+            Self::Plus(inner) => Self::Plus(Box::new(inner.unfolded())),
+            Self::Optional(inner) => Self::Optional(Box::new(inner.unfolded())),
+            Self::Empty | Self::Byte(_) | Self::Any | Self::Start | Self::End => self.clone(),
         }
     }
 
@@ -224,6 +255,23 @@ mod tests {
             let reference = set.reference(true).map_err(|e| TestCaseError::fail(e.to_string()))?;
             let subject = [byte.to_ascii_lowercase()];
             prop_assert_eq!(automaton.matches(&subject), reference.is_match(&subject), "{:?}", set);
+        }
+
+        /// What is said of a compiled expression means the same again when it is compiled.
+        #[test]
+        fn unfolding_survives_folding(
+            e in expression(),
+            ranges in proptest::collection::vec((any::<u8>(), any::<u8>()), 1..4),
+            negated in any::<bool>(),
+            subject in "[abcq/]{0,6}",
+            byte in any::<u8>(),
+        ) {
+            let list: Ranges = ranges.into_iter().map(|(a, b)| (a.min(b), a.max(b))).collect();
+            let set = if negated { Expression::NegatedClass(list) } else { Expression::Class(list) };
+            for (e, subject) in [(e, subject.as_bytes()), (set, &[byte.to_ascii_lowercase()][..])] {
+                let [first, again] = [&e, &e.unfolded().folded()].map(|e| Automaton::of(std::slice::from_ref(e)).unwrap());
+                prop_assert_eq!(first.matches(subject), again.matches(subject), "{:?} {:?}", e, e.unfolded());
+            }
         }
 
         /// The automaton matches what the reference matcher matches.

@@ -214,7 +214,10 @@ impl<'w, 'g> Filters<'w, 'g> {
     }
 
     fn regex(&self, test: &graph::Test, expression: &Expression) -> Result<Argument, DecompileError> {
-        let text = expression.text();
+        let release = self.working.graph.release;
+        // The text is folded once more when it is compiled.
+        let folds = release.folds_paths() && release.filter(test.filter).is_some_and(|filter| filter.folds);
+        let text = if folds { expression.unfolded().text() } else { expression.text() };
         let parsed = parse(&text).map_err(|error| self.no_text(test, &error.to_string()))?;
         Ok(Argument::Regexes(vec![(text, parsed)]))
     }

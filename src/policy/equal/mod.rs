@@ -1,6 +1,6 @@
 //! In: two graphs of one release. Out: [`compare`]: for each operation whether both decide all
 //! requests alike, and if not, answers by which they come apart. Never: a guess; what is not decided
-//! within a number of steps is said to be so.
+//! within a number of steps, and 20 seconds, is said to be so.
 //!
 //! Equal terminals have equal flags (without the one that marks an inline modifier) and equal
 //! modifiers; that the order of different modifiers says nothing is chosen. The graphs of a message
@@ -14,7 +14,8 @@
 //! - a filter that the grammar calls `single_valued` has one value or none, the contrary name filters
 //!   one between them; of others each test may be true by a value of its own;
 //! - a variable may hold anything, and each alternative with variables may be true or not, as long as a
-//!   wider one is not false and its texts fit; a variable holds one thing at a time, so of two that
+//!   wider one is not false and its texts fit; a tree that commits to a branch with a variable is one
+//!   such alternative as a whole; a variable holds one thing at a time, so of two that
 //!   begin alike with it the rests must fit together;
 //! - what a loader leaves is known by its key only; a test of it is another question behind another
 //!   loader, and behind one that failed;
@@ -60,8 +61,8 @@ pub enum Difference {
     Different(Box<Witness>),
     /// Only one of them has the operation.
     Missing,
-    /// Not decided within the steps that are given to a comparison, or since sets of strings are too
-    /// complex; they may be the same or not.
+    /// Not decided within the steps or the time that are given to a comparison, or since sets of strings
+    /// are too complex; they may be the same or not.
     NotDecided,
 }
 
@@ -106,8 +107,8 @@ impl Witness {
 
 /// Compares what two graphs decide, operation by operation. Both are of one release.
 ///
-/// Takes time about linear in the nodes where the graphs differ in few places; elsewhere each
-/// operation gets a number of steps that is linear in them, see [`Difference::NotDecided`].
+/// Takes time about linear in the nodes where the graphs differ in few places; elsewhere it ends
+/// after a number of steps or 20 seconds, see [`Difference::NotDecided`].
 #[must_use]
 pub fn compare(a: &Graph, b: &Graph) -> Comparison {
     let mut comparison = Comparison::default();

@@ -13,6 +13,7 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
+use super::solve::Clock;
 use super::values::{Atom, Item, Plain, Relations, concrete_addresses};
 use crate::pattern::language::{Language, TooLarge, classes};
 use crate::pattern::tree::Matcher;
@@ -89,11 +90,12 @@ pub(super) struct Parts<'w> {
     sound: HashMap<FilterId, bool>,
     /// Of each domain, variables with their cases: those that are true.
     cases: HashMap<Domain, Vec<VariableCases>>,
+    clock: Clock,
 }
 
 impl<'w> Parts<'w> {
-    pub fn new(meanings: &'w Meanings, release: &'static Release) -> Self {
-        let mut relations = Relations::new(release);
+    pub fn new(meanings: &'w Meanings, release: &'static Release, clock: Clock) -> Self {
+        let mut relations = Relations::new(release, clock.clone());
         for sample in &meanings.samples {
             relations.add(sample.test.clone());
         }
@@ -113,6 +115,7 @@ impl<'w> Parts<'w> {
             multiple: HashMap::new(),
             sound: HashMap::new(),
             cases: HashMap::new(),
+            clock,
         }
     }
 
@@ -173,6 +176,9 @@ impl<'w> Parts<'w> {
 
     /// The parts of a question; nothing inside where it is one by itself.
     fn taken_apart(&mut self, question: u32, loaded: Loaded) -> Option<Option<Vec<u32>>> {
+        if self.clock.is_late() {
+            return None;
+        }
         let sample = self.meanings.samples.get(question as usize)?;
         let (filter, role) = (sample.test.filter, sample.role);
         let Ok(plain) = self.relations.plain(question) else { return Some(None) };
@@ -349,6 +355,9 @@ impl<'w> Parts<'w> {
             }
         }
         for variables in groups.into_values() {
+            if self.clock.is_late() {
+                return None;
+            }
             if let Some(cases) = self.cases_of(&variables) {
                 out.push(Law::Cases(variables, cases));
             }

@@ -7,7 +7,9 @@
 //! the two are the same. Otherwise the solver has an example. Where its answers cannot be true together
 //! after all, that is one clause more, and it goes on; so it does where both terminals mean the same.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use batsat::{Callbacks, ClauseKind, Lit, Solver, SolverInterface, SolverOpts, lbool};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -29,6 +31,16 @@ const MAX_CONFLICTS_IN_ALL: u64 = 1_000_000;
 
 /// Most examples of one pair that turn out to be none. Chosen.
 const MAX_EXAMPLES: usize = 1_000;
+
+/// Longest time of a comparison. What a dead end costs depends on more than its number, so made files
+/// could take minutes within the bounds above: 200,000 of them took 1.5 s where the pigeonhole of 10 was put to
+/// the solver, 10 s for 1,760 random clauses over 400 tests, and 1,000,000 could be had. Chosen; no iOS
+/// profile takes more than 2 s. A single step that has begun is finished, which takes less than a second.
+const MAX_TIME: Duration = Duration::from_secs(20);
+
+/// Most literals of what is put to the solver for one pair; bounds its memory to
+/// some 400 MB (guessed from 110 MB of 1,300,000). Chosen: real profiles have up to 24,000, 900 prefixes of one another 1,300,000.
+const MAX_LITERALS: usize = 1 << 22;
 
 /// Deepest message filters inside one another. Compiled ones have one level.
 const MAX_FILTERS: usize = 4;
@@ -68,9 +80,36 @@ enum Together {
     NotDecided,
 }
 
-/// Stops the solver after so many conflicts.
+/// Stops the solver after so many conflicts, or when it is too late.
 struct Limit {
     left: u64,
+    clock: Clock,
+}
+
+/// When a comparison has to end.
+#[derive(Clone)]
+pub(super) struct Clock {
+    end: Instant,
+    asked: Cell<u8>,
+    late: Cell<bool>,
+}
+
+impl Clock {
+    fn new(time: Duration) -> Self {
+        Self { end: Instant::now() + time, asked: Cell::new(0), late: Cell::new(false) }
+    }
+
+    /// Whether it is too late. The clock is looked at now and then.
+    fn is_late_often(&self) -> bool {
+        self.asked.set(self.asked.get().wrapping_add(1));
+        self.late.get() || (self.asked.get().is_multiple_of(64) && self.is_late())
+    }
+
+    /// Whether it is too late.
+    pub fn is_late(&self) -> bool {
+        self.late.set(self.late.get() || Instant::now() >= self.end);
+        self.late.get()
+    }
 }
 
 impl Callbacks for Limit {
@@ -81,7 +120,7 @@ impl Callbacks for Limit {
     }
 
     fn stop(&self) -> bool {
-        self.left == 0
+        self.left == 0 || self.clock.is_late_often()
     }
 }
 
@@ -94,12 +133,15 @@ struct Formula {
     /// By side: that its way comes to a node.
     reached: [FxHashMap<Place, Lit>; 2],
     clause: Vec<Lit>,
+    /// Literals of all clauses so far.
+    size: usize,
 }
 
 impl Formula {
-    fn new(conflicts: u64) -> Self {
+    fn new(conflicts: u64, clock: Clock) -> Self {
         Self {
-            solver: Solver::new(SolverOpts::default(), Limit { left: conflicts }),
+            solver: Solver::new(SolverOpts::default(), Limit { left: conflicts, clock }),
+            size: 0,
             asks: Vec::new(),
             questions: FxHashMap::default(),
             reached: Default::default(),
@@ -115,6 +157,7 @@ impl Formula {
     fn add(&mut self, clause: impl IntoIterator<Item = Lit>) {
         self.clause.clear();
         self.clause.extend(clause);
+        self.size += self.clause.len();
         self.solver.add_clause_reuse(&mut self.clause);
     }
 
@@ -143,6 +186,11 @@ impl Formula {
         }
     }
 
+    /// Whether it is larger than may be solved.
+    fn is_too_large(&self) -> bool {
+        self.size > MAX_LITERALS || self.solver.cb().clock.is_late_often()
+    }
+
     /// What holds between variables.
     fn law(&mut self, law: &Law, literals: &FxHashMap<u32, Lit>) {
         match law {
@@ -156,6 +204,10 @@ impl Formula {
                 // Whether one of the cases so far is taken.
                 let mut taken: Option<Lit> = None;
                 for case in cases {
+                    // The law is left unfinished; whoever asked sees that it is too large.
+                    if self.is_too_large() {
+                        return;
+                    }
                     let this = self.literal();
                     for variable in case {
                         if let Some(literal) = literals.get(variable) {
@@ -196,6 +248,7 @@ pub(super) struct Comparer<'w> {
     parts: Parts<'w>,
     outcomes: HashMap<[u32; 2], Outcome>,
     conflicts_left: u64,
+    clock: Clock,
     depth: usize,
 }
 
@@ -209,14 +262,16 @@ impl<'w> Comparer<'w> {
             }
             places
         };
+        let clock = Clock::new(MAX_TIME);
         Self {
             meanings,
             graphs,
             numbers: [&numbers[0], &numbers[1]],
             places: [places(&numbers[0]), places(&numbers[1])],
-            parts: Parts::new(meanings, graphs[0].release),
+            parts: Parts::new(meanings, graphs[0].release, clock.clone()),
             outcomes: HashMap::new(),
             conflicts_left: MAX_CONFLICTS_IN_ALL,
+            clock,
             depth: 0,
         }
     }
@@ -250,7 +305,7 @@ impl<'w> Comparer<'w> {
         if let Some(outcome) = self.outcomes.get(&[a, b]) {
             return outcome.clone();
         }
-        if self.depth > MAX_FILTERS {
+        if self.depth > MAX_FILTERS || self.clock.is_late() {
             return Outcome::NotDecided;
         }
         self.depth += 1;
@@ -271,7 +326,7 @@ impl<'w> Comparer<'w> {
                 break Outcome::Same;
             }
             examples += 1;
-            if found != lbool::TRUE || examples > MAX_EXAMPLES {
+            if found != lbool::TRUE || examples > MAX_EXAMPLES || formula.is_too_large() {
                 break Outcome::NotDecided;
             }
             let (answers, ends) = self.ways(&formula, [a, b])?;
@@ -318,7 +373,7 @@ impl<'w> Comparer<'w> {
     }
 
     fn formula(&mut self, nodes: [u32; 2], conflicts: u64) -> Option<Formula> {
-        let mut formula = Formula::new(conflicts);
+        let mut formula = Formula::new(conflicts, self.clock.clone());
         for (side, node) in nodes.into_iter().enumerate() {
             let root = self.place(node, None);
             let literal = formula.reached(side, root);
@@ -328,6 +383,9 @@ impl<'w> Comparer<'w> {
             while let Some(place) = work.pop() {
                 if !seen.insert(place) {
                     continue;
+                }
+                if formula.is_too_large() {
+                    return None;
                 }
                 let here = formula.reached(side, place);
                 let Some((ask, [matched, unmatched])) = self.test(place) else { continue };
@@ -346,6 +404,9 @@ impl<'w> Comparer<'w> {
         let mut literals: FxHashMap<u32, Lit> = FxHashMap::default();
         let mut variables = Vec::new();
         for ask in formula.asks.clone() {
+            if formula.is_too_large() {
+                return None;
+            }
             let question = formula.question(ask);
             let mut clause = vec![!question];
             for variable in self.parts.of(ask)?.iter() {
@@ -361,7 +422,7 @@ impl<'w> Comparer<'w> {
         for law in self.parts.laws(&variables)? {
             formula.law(&law, &literals);
         }
-        Some(formula)
+        (formula.size <= MAX_LITERALS && !self.clock.is_late()).then_some(formula)
     }
 
     /// The answers of the solver's example that both ways come by, and where they end. The side that has
@@ -421,6 +482,9 @@ impl<'w> Comparer<'w> {
             if yes.is_empty() {
                 continue;
             }
+            if self.clock.is_late() {
+                return Together::NotDecided;
+            }
             let single = self.is_single(group.0);
             match self.group_together(&yes, &no, single) {
                 Ok(Some(found)) => values.push((group, found)),
@@ -455,6 +519,9 @@ impl<'w> Comparer<'w> {
         while size > 0 {
             let mut at = 0;
             while at < no.len() {
+                if self.clock.is_late() {
+                    return Err(TooLarge);
+                }
                 let mut fewer = no.clone();
                 fewer.drain(at..(at + size).min(no.len()));
                 if self.group_together(&yes, &fewer, single)?.is_none() {
@@ -467,6 +534,9 @@ impl<'w> Comparer<'w> {
         }
         let mut at = 0;
         while at < yes.len() {
+            if self.clock.is_late() {
+                return Err(TooLarge);
+            }
             let mut fewer = yes.clone();
             fewer.remove(at);
             if !fewer.is_empty() && self.group_together(&fewer, &no, single)?.is_none() {
@@ -484,7 +554,7 @@ impl<'w> Comparer<'w> {
         for (at, (ask, holds)) in answers.iter().enumerate() {
             let others = answers.iter().enumerate().filter(|(other, (_, yes))| *yes && (!*holds || *other < at));
             let mut others = others.map(|(_, (other, _))| *other);
-            if !others.any(|other| self.decides(other, *ask, *holds)) {
+            if self.clock.is_late() || !others.any(|other| self.decides(other, *ask, *holds)) {
                 out.push((*ask, *holds));
             }
         }

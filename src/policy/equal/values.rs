@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
+use super::solve::Clock;
 use crate::pattern::language::{Language, TooLarge, find};
 use crate::pattern::tree::{Alternatives, Branch, Matcher, Tree, contains};
 use crate::policy::graph::{Argument, Test};
@@ -80,6 +81,11 @@ impl Atom {
 /// the depth of trees that are made of them as well.
 const MAX_ITEMS: usize = 20_000;
 const MAX_LENGTH: usize = 600;
+
+/// Most states of all sets of strings of a comparison; what comes when they are used up is too complex.
+/// Bounds its memory to some 200 MB (guessed). Chosen: 504,000 is the most that a test at hand has, a real profile
+/// of iOS 34,000.
+const MAX_STATES: usize = 1 << 21;
 
 /// The alternatives of a tree that have variables; nothing where they cannot be told apart.
 fn atoms(tree: &Tree) -> Option<Vec<Vec<Item>>> {
@@ -159,11 +165,15 @@ fn plain_of(release: &Release, test: &Test) -> Result<Plain, TooLarge> {
         }
         Argument::Text(text) => strings(Language::of_text(text)),
         Argument::Pattern(tree) if tree.has_variables() => {
-            let list = match atoms(tree) {
-                Some(list) => list.into_iter().map(Atom::Sequence).collect(),
-                None => vec![Atom::Whole(tree.as_ref().clone())],
-            };
-            Plain::Strings(Rc::new(Language::of_tree(tree)?), list)
+            match atoms(tree) {
+                Some(list) => {
+                    let list = list.into_iter().map(Atom::Sequence).collect();
+                    Plain::Strings(Rc::new(Language::of_tree(tree)?), list)
+                }
+                // What it matches without variables it may fail to match with them: a branch that asks for
+                // one and is true shuts out those behind it.
+                None => Plain::Strings(Rc::new(Language::nothing()), vec![Atom::Whole(tree.as_ref().clone())]),
+            }
         }
         Argument::Pattern(tree) => strings(match tree.strings() {
             Some(list) => Language::of_strings(&list)?,
@@ -229,11 +239,16 @@ pub(super) struct Relations {
     apart: FxHashMap<(u32, u32), bool>,
     within: FxHashMap<(u32, u32), bool>,
     lower: Language,
+    /// States that sets of strings may still have.
+    states_left: usize,
+    clock: Clock,
 }
 
 impl Relations {
-    pub fn new(release: &'static Release) -> Self {
+    pub fn new(release: &'static Release, clock: Clock) -> Self {
         Self {
+            states_left: MAX_STATES,
+            clock,
             release,
             tests: Vec::new(),
             plain: Vec::new(),
@@ -257,7 +272,17 @@ impl Relations {
         let (Some(test), Some(place)) = (self.tests.get(index), self.plain.get_mut(index)) else {
             return Ok(Rc::new(Plain::Opaque));
         };
-        place.get_or_insert_with(|| plain_of(self.release, test).map(Rc::new)).clone()
+        if let Some(known) = place {
+            return known.clone();
+        }
+        let found = if self.clock.is_late() { Err(TooLarge) } else { plain_of(self.release, test) };
+        let states = found.as_ref().map_or(0, |plain| match plain {
+            Plain::Strings(language, _) => language.size(),
+            _ => 0,
+        });
+        let left = self.states_left.checked_sub(states);
+        self.states_left = left.unwrap_or(self.states_left);
+        place.insert(found.and_then(|plain| left.map(|_| Rc::new(plain)).ok_or(TooLarge))).clone()
     }
 
     pub fn values(&mut self, number: u32) -> Result<Rc<Values>, TooLarge> {
@@ -269,7 +294,18 @@ impl Relations {
         let (Some(test), Some(place)) = (self.tests.get(index), self.values.get_mut(index)) else {
             return Ok(Rc::new(Values::Opaque));
         };
-        place.insert(plain.and_then(|plain| values_of(&plain, test)).map(Rc::new)).clone()
+        let late = self.clock.is_late();
+        let found = plain.and_then(|plain| if late { Err(TooLarge) } else { values_of(&plain, test) });
+        let states = found.as_ref().map_or(0, |values| match values {
+            Values::Strings(strings) => {
+                let own = if Rc::ptr_eq(&strings.plain, &strings.possible) { 0 } else { strings.possible.size() };
+                own + strings.atoms.iter().map(|(_, possible)| possible.size()).sum::<usize>()
+            }
+            _ => 0,
+        });
+        let left = self.states_left.checked_sub(states);
+        self.states_left = left.unwrap_or(self.states_left);
+        place.insert(found.and_then(|values| left.map(|_| Rc::new(values)).ok_or(TooLarge))).clone()
     }
 
     /// Whether a filter is asked in lower case.
