@@ -3,10 +3,12 @@
 //! `/tmp`. Never: a change that others see; all of it ends with the process.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::mount::{MountFlags, MountPropagationFlags, UnmountFlags};
+use rustix::fs::{FileType, Mode, OFlags};
+use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
 /// Where a Mac has its data volume.
 pub const DATA_VOLUME: &str = "/System/Volumes/Data";
@@ -43,34 +45,31 @@ pub fn enter() -> io::Result<()> {
     // Some directory; it is covered by what is mounted on it.
     let new = ["/tmp", "/mnt", "/var", "/usr"].map(PathBuf::from).into_iter().find(|path| path.is_dir());
     let new = new.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-    let old = rustix::fs::open("/", rustix::fs::OFlags::PATH, rustix::fs::Mode::empty())?;
-    // The host's own directories, held by descriptors: the new root covers one of them.
+    let old = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    // The host's own directories, each a mount that is nowhere yet: the new root covers one of them.
     let mut held = Vec::new();
     for name in &directories {
-        let flags = rustix::fs::OFlags::PATH | rustix::fs::OFlags::NOFOLLOW;
-        held.push((name, rustix::fs::openat(&old, name.as_str(), flags, rustix::fs::Mode::empty())?));
+        let kept = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let object = rustix::fs::openat(&old, name.as_str(), kept, Mode::empty())?;
+        let status = rustix::fs::fstat(&object)?;
+        let kind = FileType::from_raw_mode(status.st_mode);
+        let object = if kind == FileType::Symlink { object } else { cloned(&object)? };
+        held.push((name, kind, object));
     }
     rustix::mount::mount("tmpfs", &new, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=0755,size=1m"))?;
     let private = new.join("private");
     std::fs::create_dir(&private)?;
-    for (name, directory) in &held {
-        let status = rustix::fs::fstat(directory)?;
+    for (name, kind, object) in &held {
         let at = if PRIVATE.contains(&name.as_str()) { private.join(name) } else { new.join(name) };
-        let own = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(directory));
-        match rustix::fs::FileType::from_raw_mode(status.st_mode) {
-            rustix::fs::FileType::Directory => {
-                std::fs::create_dir(&at)?;
-                rustix::mount::mount_bind_recursive(&own, &at)?;
+        match kind {
+            FileType::Symlink => {
+                rustix::fs::symlink(rustix::fs::readlinkat(object, "", Vec::new())?, &at)?;
+                continue;
             }
-            rustix::fs::FileType::Symlink => {
-                let target = rustix::fs::readlinkat(directory, "", Vec::new())?;
-                rustix::fs::symlink(target, &at)?;
-            }
-            _ => {
-                std::fs::write(&at, b"")?;
-                rustix::mount::mount_bind(&own, &at)?;
-            }
+            FileType::Directory => std::fs::create_dir(&at)?,
+            _ => std::fs::write(&at, b"")?,
         }
+        rustix::mount::move_mount(object, "", rustix::fs::CWD, &at, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     }
     for name in PRIVATE {
         let at = private.join(name);
@@ -81,7 +80,9 @@ pub fn enter() -> io::Result<()> {
     }
     let data = new.join(&DATA_VOLUME[1..]);
     std::fs::create_dir_all(data.join("private"))?;
-    rustix::mount::mount_bind_recursive(&private, data.join("private"))?;
+    let tree = rustix::fs::open(&private, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(cloned(&tree)?, "", rustix::fs::CWD, data.join("private"), flags)?;
     rustix::process::chdir(&new)?;
     rustix::process::pivot_root(".", ".")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
@@ -91,6 +92,15 @@ pub fn enter() -> io::Result<()> {
     // The directory is where it was, by way of the symlinks.
     rustix::process::chdir(&here).or_else(|_| rustix::process::chdir("/"))?;
     Ok(())
+}
+
+/// A mount of its own of what a descriptor holds, with all that is mounted in it.
+fn cloned(object: &OwnedFd) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_RECURSIVE
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    Ok(rustix::mount::open_tree(object, "", flags)?)
 }
 
 fn system_mounts(is_root: bool) -> io::Result<()> {
