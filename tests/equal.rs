@@ -296,7 +296,7 @@ fn asks(tree: sbtool::pattern::tree::Tree, name: &str) -> Graph {
     let terminal = |flags| Node::Terminal(Terminal { flags, modifiers: Vec::new() });
     let id = sbtool::policy::graph::NodeId;
     graph.nodes = vec![Node::Test { test, matched: id(1), unmatched: id(2) }, terminal(0), terminal(1)].into();
-    graph.entries = vec![id(0); graph.entries.len()].into();
+    graph.entries = vec![id(0); graph.entries.len()];
     graph.variables = vec![b"HOME".to_vec()].into();
     graph
 }

@@ -144,27 +144,23 @@ fn says(policy: &Policy, name: &str) -> &'static str {
 
 fn explain(policy: &Policy, format: Format, console: &Console) -> Result<Status, Failure> {
     let enforced = enforce::operations();
-    let rows: Vec<(String, bool, &str)> = policy
-        .release()
-        .operations()
-        .iter()
-        .filter(|operation| !operation.name.ends_with('*') || enforced.contains(&operation.name.as_str()))
-        .map(|operation| {
-            let is_enforced = enforced.contains(&operation.name.as_str());
-            (operation.name.clone(), is_enforced, says(policy, &operation.name))
-        })
-        .collect();
+    // Starred ones stand for others, but for those that are asked themselves.
+    let shown = |name: &str| !name.ends_with('*') || enforced.contains_key(name);
+    let rows = policy.release().operations().iter().map(|operation| operation.name.as_str()).filter(|name| shown(name));
     if format == Format::Json {
         let list: Vec<_> = rows
-            .iter()
-            .map(|(name, enforced, says)| serde_json::json!({"operation": name, "enforced": enforced, "policy": says}))
+            .map(|name| {
+                let calls = enforced.get(name);
+                serde_json::json!({"operation": name, "enforced": calls.is_some(), "policy": says(policy, name), "calls": calls})
+            })
             .collect();
         console.print_json(&serde_json::Value::from(list))?;
         return Ok(Status::Holds);
     }
-    let lines = rows.into_iter().map(|(name, enforced, says)| {
-        vec![name, if enforced { "enforced" } else { "no meaning" }.to_owned(), says.to_owned()]
+    let lines = rows.map(|name| {
+        let calls = enforced.get(name).map_or("no meaning here".to_owned(), |calls| calls.join(" "));
+        vec![name.to_owned(), says(policy, name).to_owned(), calls]
     });
-    console.print(table(&["operation", "here", "the profile says"], lines.collect()))?;
+    console.print(table(&["operation", "the profile says", "asked by"], lines.collect()))?;
     Ok(Status::Holds)
 }

@@ -96,16 +96,17 @@ pub enum ApplyError {
 #[cfg(target_os = "linux")]
 pub use launch::{apply, check, is_applied, run};
 
-/// The names of the operations that are enforced here.
+/// The operations that are enforced here, by name, each with the system calls that ask it.
 #[must_use]
-pub fn operations() -> Vec<&'static str> {
+pub fn operations() -> std::collections::BTreeMap<&'static str, Vec<&'static str>> {
+    let mut out = std::collections::BTreeMap::new();
     #[cfg(target_os = "linux")]
-    let mut list: Vec<_> = calls::all().flat_map(|call| call.asks.iter().chain(call.may_ask).copied()).collect();
-    #[cfg(not(target_os = "linux"))]
-    let mut list = Vec::new();
-    list.sort_unstable();
-    list.dedup();
-    list
+    for call in calls::all() {
+        for operation in call.asks.iter().chain(call.may_ask) {
+            out.entry(*operation).or_insert_with(Vec::new).push(call.name);
+        }
+    }
+    out
 }
 
 /// What enforcement needs.
