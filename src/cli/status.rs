@@ -20,6 +20,8 @@ pub enum Status {
     NoInput = 66,
     /// A bug.
     Internal = 70,
+    /// The operating system refused.
+    Refused = 71,
     /// Output cannot be created.
     CannotCreate = 73,
     /// Output cannot be written.
@@ -54,6 +56,9 @@ pub enum Failure {
     /// A bug.
     #[error("internal error: {0}; this is a bug in sbtool, please report it")]
     Internal(String),
+    /// The operating system refused, or lacks what is needed.
+    #[error("{0}")]
+    Refused(String),
     /// An output file cannot be created.
     #[error("{name}: {source}")]
     CannotCreate {
@@ -79,6 +84,7 @@ impl Failure {
             Self::Profile(_) | Self::BadInput { .. } => Status::BadInput,
             Self::NoInput { .. } => Status::NoInput,
             Self::Internal(_) => Status::Internal,
+            Self::Refused(_) => Status::Refused,
             Self::CannotCreate { .. } => Status::CannotCreate,
             Self::CannotWrite(_) => Status::CannotWrite,
             Self::ReaderGone => Status::Holds,
