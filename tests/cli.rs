@@ -4,6 +4,7 @@
 //!
 //! - `;; RUN: ARGUMENTS` may stand several times; `%` is the file itself, `%tmp` a folder of the
 //!   test's own, `< FILE` standard input. What is printed is put one after the other.
+//! - `NAME=VALUE` before the arguments sets a variable of the environment.
 //! - `;; EXIT: N` is the status of the RUN line before it; 0 where there is none.
 //! - `NAME.stdout` and `NAME.stderr` hold what was printed; none stands for nothing.
 
@@ -65,10 +66,13 @@ fn run(file: &Path, folder: &Path) -> Result<(), Failed> {
     for (line, status) in runs(file) {
         let mut words = words(&line).into_iter().map(|word| place(&word));
         let mut arguments = Vec::new();
+        let mut variables = Vec::new();
         let mut input = Stdio::null();
         while let Some(word) = words.next() {
             if word == "<" {
                 input = File::open(folder.join(words.next().unwrap_or_default()))?.into();
+            } else if let (true, Some((name, value))) = (arguments.is_empty(), word.split_once('=')) {
+                variables.push((name.to_owned(), value.to_owned()));
             } else {
                 arguments.push(word);
             }
@@ -77,6 +81,8 @@ fn run(file: &Path, folder: &Path) -> Result<(), Failed> {
             .args(&arguments)
             .current_dir(folder)
             .env_remove("NO_COLOR")
+            .env_remove("SBTOOL_LIBSANDBOX")
+            .envs(variables)
             .stdin(input)
             .output()?;
         let neutral =

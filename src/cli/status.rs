@@ -56,7 +56,7 @@ pub enum Failure {
     /// A bug.
     #[error("internal error: {0}; this is a bug in sbtool, please report it")]
     Internal(String),
-    /// The operating system does not do what was asked of it.
+    /// The operating system refused, or lacks what is needed.
     #[error("{0}")]
     Refused(String),
     /// An output file cannot be created.

@@ -90,6 +90,24 @@ impl Diagnostic {
         self.excerpt = excerpt(sources, at);
     }
 
+    /// As Apple's library reports an error (LANGUAGE.md §2.3): message and place, then the places that lead
+    /// there, innermost first. Apple has the whole form under a place; this has the line it starts in, or
+    /// what led on from there.
+    #[must_use]
+    pub fn backtrace(&self) -> String {
+        let Some(excerpt) = &self.excerpt else { return self.message.clone() };
+        let Place { file, line, column } = &self.place;
+        let mut text = format!(
+            "{} at {file}, line {line}, column {column}\n\nBacktrace:\n{file}:{line}:{column}:\n\t{}",
+            self.message,
+            excerpt.text.trim()
+        );
+        for Via { what, place: Place { file, line, column } } in &self.via {
+            text.push_str(&format!("\n{file}:{line}:{column}:\n\t{what}"));
+        }
+        text
+    }
+
     /// For people: message, source line, caret, trail. `styled` adds colours.
     #[must_use]
     pub fn render(&self, styled: bool) -> String {
