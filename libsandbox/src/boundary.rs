@@ -386,7 +386,9 @@ fn apply(source: Option<&Source>, bytes: &[u8]) -> Result<(), Refusal> {
         let errno = match &error {
             ApplyError::AlreadySandboxed => libc::EPERM,
             ApplyError::Unsupported(_) => libc::ENOSYS,
-            ApplyError::System { source, .. } => source.raw_os_error().unwrap_or(libc::EIO),
+            ApplyError::System { source, .. } | ApplyError::Program { source, .. } => {
+                source.raw_os_error().unwrap_or(libc::EIO)
+            }
         };
         Refusal { errno, message: error.to_string() }
     })
