@@ -158,7 +158,7 @@ fn explain(policy: &Policy, format: Format, console: &Console) -> Result<Status,
         return Ok(Status::Holds);
     }
     let lines = rows.map(|name| {
-        let calls = enforced.get(name).map_or("no meaning here".to_owned(), |calls| calls.join(" "));
+        let calls = enforced.get(name).map_or("nothing here".to_owned(), |calls| calls.join(" "));
         vec![name.to_owned(), says(policy, name).to_owned(), calls]
     });
     console.print(table(&["operation", "the profile says", "asked by"], lines.collect()))?;
