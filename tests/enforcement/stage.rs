@@ -247,7 +247,7 @@ impl Stage {
     /// A process outside, of the same user; it is there until it is dropped.
     pub fn victim(&self) -> Victim {
         let mut command = Command::new("sleep");
-        command.arg("1000").stdin(Stdio::null()).stdout(Stdio::null());
+        command.arg("1000").current_dir(self.folder.path()).stdin(Stdio::null()).stdout(Stdio::null());
         if self.user == User::Nobody {
             command.uid(NOBODY).gid(NOBODY);
         }
