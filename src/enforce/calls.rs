@@ -111,6 +111,14 @@ pub const CALLS: &[Call] = calls![
     SYS_shmget "shmget" Always, ["ipc-sysv-shm"] [] signals::shared_memory;
     SYS_semget "semget" Always, ["ipc-sysv-sem"] [] signals::semaphores;
     SYS_msgget "msgget" Always, ["ipc-sysv-msg"] [] signals::message_queues;
+    SYS_shmat "shmat" Always, ["ipc-sysv-shm"] [] signals::shared_memory;
+    SYS_shmctl "shmctl" Always, ["ipc-sysv-shm"] [] signals::shared_memory;
+    SYS_semop "semop" Always, ["ipc-sysv-sem"] [] signals::semaphores;
+    SYS_semtimedop "semtimedop" Always, ["ipc-sysv-sem"] [] signals::semaphores;
+    SYS_semctl "semctl" Always, ["ipc-sysv-sem"] [] signals::semaphores;
+    SYS_msgsnd "msgsnd" Always, ["ipc-sysv-msg"] [] signals::message_queues;
+    SYS_msgrcv "msgrcv" Always, ["ipc-sysv-msg"] [] signals::message_queues;
+    SYS_msgctl "msgctl" Always, ["ipc-sysv-msg"] [] signals::message_queues;
 ];
 
 /// Calls that only this architecture has besides.
@@ -211,6 +219,13 @@ pub const REFUSED: &[(i64, &str)] = &[
     (libc::SYS_finit_module, "finit_module"),
     (libc::SYS_delete_module, "delete_module"),
     (libc::SYS_kexec_load, "kexec_load"),
+    (libc::SYS_kexec_file_load, "kexec_file_load"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_iopl, "iopl"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_ioperm, "ioperm"),
+    #[cfg(target_arch = "x86_64")]
+    (libc::SYS_uselib, "uselib"),
     (libc::SYS_settimeofday, "settimeofday"),
     (libc::SYS_clock_settime, "clock_settime"),
     (libc::SYS_sethostname, "sethostname"),

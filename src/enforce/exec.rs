@@ -80,7 +80,7 @@ fn started(task: &Task<'_>, mut place: Place) -> Result<Reply, Denied> {
 fn watched(task: &Task<'_>, wanted: (u64, u64)) -> Result<Reply, Denied> {
     let thread = task.thread();
     // Who traces a process could change what it starts; that one is outside, so nothing is known of it.
-    if let Err(error) = system::trace_programs(thread) {
+    if let Err(error) = system::looking_into(|| system::trace_programs(thread)) {
         task.supervisor.judge.note(thread, "execve", "what it starts cannot be watched: it is traced already");
         return Err(system::errno(&error).into());
     }
@@ -93,7 +93,7 @@ fn watched(task: &Task<'_>, wanted: (u64, u64)) -> Result<Reply, Denied> {
     let _ = system::interrupt(thread);
     match system::wait_traced() {
         Ok(Stop::Program(thread)) => {
-            let program = rustix::fs::stat(format!("/proc/{thread}/exe")).map(|status| identity(&status));
+            let program = system::looking_into(|| rustix::fs::stat(format!("/proc/{thread}/exe"))).map(|status| identity(&status));
             if program == Ok(wanted) {
                 system::let_go(thread, 0);
             } else {
@@ -102,7 +102,7 @@ fn watched(task: &Task<'_>, wanted: (u64, u64)) -> Result<Reply, Denied> {
                 system::let_go(thread, 0);
             }
         }
-        Ok(Stop::Other(thread)) => system::let_go(thread, 0),
+        Ok(Stop::Other(thread, signal)) => system::let_go(thread, signal),
         Ok(Stop::Ended) | Err(_) => {}
     }
     Ok(Reply::Done)

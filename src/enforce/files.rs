@@ -85,6 +85,13 @@ impl Task<'_> {
         Ok(Place { found, last: None, path, is_anonymous, wants_directory: false })
     }
 
+    /// What a descriptor of the caller holds that is more than a place: those calls take no others.
+    fn open_already(&self, descriptor: i32) -> Result<Place, Denied> {
+        let place = self.own(descriptor)?;
+        let flags = rustix::fs::fcntl_getfl(&place.there()?.object).map_err(raw)?;
+        if flags.contains(OFlags::PATH) { Err(libc::EBADF.into()) } else { Ok(place) }
+    }
+
     /// Asks about an object; one without a path is its owner's.
     fn ask_about(&self, operation: &str, place: &Place) -> Result<(), Denied> {
         if place.is_anonymous { Ok(()) } else { self.ask(operation, &place.facts()) }
@@ -584,7 +591,7 @@ pub fn chmod(task: &Task<'_>) -> Done {
 
 /// `fchmod(descriptor, mode)`.
 pub fn fchmod(task: &Task<'_>) -> Done {
-    mode_changed(task, &task.own(task.number(0))?, task.number(1))
+    mode_changed(task, &task.open_already(task.number(0))?, task.number(1))
 }
 
 /// `fchmodat(directory, path, mode)`.
@@ -618,7 +625,7 @@ pub fn lchown(task: &Task<'_>) -> Done {
 
 /// `fchown(descriptor, user, group)`.
 pub fn fchown(task: &Task<'_>) -> Done {
-    owner_changed(task, &task.own(task.number(0))?, 1)
+    owner_changed(task, &task.open_already(task.number(0))?, 1)
 }
 
 /// `fchownat(directory, path, user, group, flags)`.
@@ -761,7 +768,7 @@ macro_rules! attributes {
         }
         #[doc = $text]
         pub fn $at_open(task: &Task<'_>) -> Done {
-            $work(task, &task.own(task.number(0))?)
+            $work(task, &task.open_already(task.number(0))?)
         }
     )* };
 }

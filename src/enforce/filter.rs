@@ -86,7 +86,15 @@ const NAMESPACES: i32 = libc::CLONE_NEWNS
 
 /// Ways to put characters into a terminal that others read, and to change a file's flags by a
 /// descriptor that only reads.
-const REFUSED_REQUESTS: [u32; 4] = [0x5412, 0x541c, 0x4008_6602, 0x401c_5820];
+/// Besides: to say who is sent signals for a descriptor (FIOSETOWN, SIOCSPGRP), which nobody would ask
+/// about.
+const REFUSED_REQUESTS: [u32; 6] = [0x5412, 0x541c, 0x4008_6602, 0x401c_5820, 0x8901, 0x8902];
+
+/// The same by `fcntl`: F_SETOWN, F_SETOWN_EX.
+const REFUSED_COMMANDS: [u32; 2] = [8, 15];
+
+/// Ways to lose rights at the next start of a program: PR_CAPBSET_DROP, PR_SET_SECUREBITS, PR_CAP_AMBIENT.
+const LOSSES: [u32; 3] = [24, 28, 47];
 
 /// What a policy makes of calls that ask these operations.
 fn together(judge: &Judge, asks: &[&str], may_ask: &[&str]) -> Said {
@@ -114,6 +122,8 @@ pub fn restricts(judge: &Judge) -> bool {
 fn block(judge: &Judge, call: &Call) -> Option<Vec<Instruction>> {
     let whole = together(judge, call.asks, call.may_ask);
     Some(match call.when {
+        // As for the other openings: the memory of others is looked after.
+        When::Always if matches!(call.name, "openat2" | "creat") && whole == Said::Allow => vec![say(Said::Ask)],
         When::Always => match whole {
             Said::Allow => return None,
             said => vec![say(said)],
@@ -176,12 +186,14 @@ pub fn program(judge: &Judge, may_change: bool) -> Vec<Instruction> {
     let restricted = restricts(judge);
     // Who asks what its policy says, and whether there is one.
     let dumps = if restricted { Said::Error(libc::EPERM) } else { Said::Allow };
-    on(
-        libc::SYS_prctl,
-        &[
-            step(LOAD, low(0), 0, 0),
-            step(IF_EQUAL, QUESTION as u32, 0, 1),
-            say(Said::Ask),
+    let mut options = vec![step(LOAD, low(0), 0, 0), step(IF_EQUAL, QUESTION as u32, 0, 1), say(Said::Ask)];
+    if restricted && may_change {
+        for loss in LOSSES {
+            options.extend([step(IF_EQUAL, loss, 0, 1), say(Said::Ask)]);
+        }
+    }
+    options.extend(
+        [
             // What the supervisor may not read it cannot decide.
             step(IF_EQUAL, libc::PR_SET_DUMPABLE as u32, 0, 3),
             step(LOAD, low(1), 0, 0),
@@ -190,6 +202,7 @@ pub fn program(judge: &Judge, may_change: bool) -> Vec<Instruction> {
             say(Said::Allow),
         ],
     );
+    on(libc::SYS_prctl, &options);
     if restricted {
         for call in calls::all() {
             if let Some(block) = block(judge, call) {
@@ -207,6 +220,26 @@ pub fn program(judge: &Judge, may_change: bool) -> Vec<Instruction> {
         }
         requests.push(say(Said::Allow));
         on(libc::SYS_ioctl, &requests);
+        let mut commands = vec![step(LOAD, low(1), 0, 0)];
+        for command in REFUSED_COMMANDS {
+            commands.extend([step(IF_EQUAL, command, 0, 1), say(Said::Error(libc::EPERM))]);
+        }
+        commands.push(say(Said::Allow));
+        on(libc::SYS_fcntl, &commands);
+        // The limits of another process, also of the supervisor.
+        on(
+            libc::SYS_prlimit64,
+            &[
+                step(LOAD, low(0), 0, 0),
+                step(IF_EQUAL, 0, 4, 0),
+                step(LOAD, low(2), 0, 0),
+                step(IF_EQUAL, 0, 0, 1),
+                step(LOAD, high(2), 0, 0),
+                step(IF_EQUAL, 0, 0, 1),
+                say(Said::Allow),
+                say(Said::Error(libc::EPERM)),
+            ],
+        );
         if may_change {
             for number in calls::CREDENTIALS {
                 on(*number, &[say(Said::Ask)]);

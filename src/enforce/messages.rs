@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::judge::{Denied, Facts};
 use super::processes;
-use super::sockets::{Socket, Target, address, ask_address, local_target, wait_for_room};
+use super::sockets::{Socket, Target, address, ask_address, ask_other, local_target, wait_for_room};
 use super::supervisor::{Reply, Task};
 use super::system::{self, Message};
 
@@ -161,7 +161,10 @@ fn sent(
                 task.ask("network-outbound", &Facts::file(&shown, Some("SOCKET")))?;
                 bytes
             }
-            Target::Other(bytes) => bytes,
+            Target::Other(bytes) => {
+                ask_other(task, &socket, "network-outbound", &bytes)?;
+                bytes
+            }
         }
     };
     let message = Message { address: &to, data: &data, control: &control.parts };

@@ -19,6 +19,8 @@ pub struct Status {
     pub mask: u32,
     /// Who it acts as.
     pub credentials: Credentials,
+    /// Whose signals it takes: those of its real and of its saved user.
+    pub real_and_saved: [u32; 2],
 }
 
 /// The status of a thread; nothing where it is gone.
@@ -28,13 +30,23 @@ pub fn status(thread: u32) -> Option<Status> {
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
     // Real, effective, saved, and the one for files.
     let last = |name: &str| field(name)?.split_whitespace().nth(3)?.parse().ok();
+    let pair = |name: &str| {
+        let mut numbers = field(name)?.split_whitespace().map_while(|number| number.parse().ok());
+        Some([numbers.next()?, numbers.next()?])
+    };
     Some(Status {
         process: field("Tgid")?.parse().ok()?,
         parent: field("PPid")?.parse().ok()?,
         mask: u32::from_str_radix(field("Umask")?, 8).ok()?,
+        real_and_saved: {
+            let mut numbers = field("Uid")?.split_whitespace().map_while(|number| number.parse().ok());
+            [numbers.next()?, numbers.nth(1)?]
+        },
         credentials: Credentials {
             user: last("Uid")?,
             group: last("Gid")?,
+            users: pair("Uid")?,
+            group_pair: pair("Gid")?,
             groups: field("Groups")?.split_whitespace().filter_map(|group| group.parse().ok()).collect(),
             capabilities: u64::from_str_radix(field("CapEff")?, 16).ok()?,
         },
@@ -71,7 +83,7 @@ pub fn descriptor(thread: u32, number: i32) -> Result<OwnedFd, Errno> {
             rustix::process::pidfd_open(pid(process)?, PidfdFlags::empty()).map_err(raw)?
         }
     };
-    rustix::process::pidfd_getfd(by, number, PidfdGetfdFlags::empty()).map_err(raw)
+    super::system::looking_into(|| rustix::process::pidfd_getfd(by, number, PidfdGetfdFlags::empty())).map_err(raw)
 }
 
 /// The directory that a path of a thread starts from: its working directory, or what it has open.
@@ -84,7 +96,8 @@ pub fn directory(thread: u32, number: i32) -> Result<OwnedFd, Errno> {
         number if number < 0 => return Err(libc::EBADF),
         number => format!("/proc/{thread}/fd/{number}"),
     };
-    rustix::fs::open(path, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).map_err(|error| {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    super::system::looking_into(|| rustix::fs::open(path, flags, Mode::empty())).map_err(|error| {
         match error.raw_os_error() {
             libc::ENOENT => libc::EBADF,
             other => other,
@@ -105,7 +118,7 @@ pub fn string(thread: u32, address: u64) -> Result<Vec<u8>, Errno> {
         let room = 4096 - usize::try_from(at % 4096).unwrap_or(0);
         let room = room.min(if out.is_empty() { 256 } else { 4096 });
         let piece = buffer.get_mut(..room).ok_or(libc::EFAULT)?;
-        let count = super::system::read_memory(thread, at, piece).map_err(|error| errno(&error))?;
+        let count = super::system::looking_into(|| super::system::read_memory(thread, at, piece)).map_err(|error| errno(&error))?;
         let read = piece.get(..count).ok_or(libc::EFAULT)?;
         if let Some(end) = read.iter().position(|byte| *byte == 0) {
             out.extend(read.iter().take(end));
@@ -133,7 +146,7 @@ pub fn bytes(thread: u32, address: u64, length: usize) -> Result<Vec<u8>, Errno>
     while done < length {
         let rest = out.get_mut(done..).ok_or(libc::EFAULT)?;
         let at = address.checked_add(done as u64).ok_or(libc::EFAULT)?;
-        match super::system::read_memory(thread, at, rest) {
+        match super::system::looking_into(|| super::system::read_memory(thread, at, rest)) {
             Ok(0) => return Err(libc::EFAULT),
             Ok(count) => done += count,
             Err(error) => return Err(errno(&error)),
@@ -147,5 +160,5 @@ pub fn bytes(thread: u32, address: u64, length: usize) -> Result<Vec<u8>, Errno>
 /// # Errors
 /// EFAULT.
 pub fn write(thread: u32, address: u64, bytes: &[u8]) -> Result<(), Errno> {
-    super::system::write_memory(thread, address, bytes).map_err(|error: io::Error| errno(&error))
+    super::system::looking_into(|| super::system::write_memory(thread, address, bytes)).map_err(|error: io::Error| errno(&error))
 }

@@ -1,11 +1,14 @@
 //! In: calls about other processes. Out: whether the kernel may do them; all that decides is in
 //! registers. Never: the supervisor's own end by them.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use rustix::process::{Pid, PidfdFlags};
 
 use super::judge::{Denied, Facts, mac_signal};
 use super::processes::{self, Status};
 use super::supervisor::{Reply, Task};
+use super::system;
 
 type Done = Result<Reply, Denied>;
 
@@ -89,8 +92,9 @@ fn ask_all(task: &Task<'_>, target: i32, signal: i32) -> Done {
         -1 => None,
         other => Some(other.unsigned_abs()),
     };
-    let mut any = false;
-    // Each of them must be allowed (chosen: the kernel would send it to those that are).
+    // Each of them must be allowed (chosen: the kernel would send it to those that are). Who they are is
+    // looked up once: by their group, somebody could join it meanwhile.
+    let mut targets = Vec::new();
     for entry in std::fs::read_dir("/proc").map_err(|_| libc::EIO)?.flatten() {
         let Some(process) = entry.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
         if group.is_some() && group_of(process) != group {
@@ -100,10 +104,36 @@ fn ask_all(task: &Task<'_>, target: i32, signal: i32) -> Done {
         if group.is_none() && (process == own.process || process == 1) {
             continue;
         }
-        any = true;
+        let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
+        let Some(held) = pid.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()) else { continue };
         ask_one(task, &own, process, signal)?;
+        targets.push((process, held));
     }
-    if any { Ok(Reply::Continue) } else { Err(libc::ESRCH.into()) }
+    let mut result = Err(libc::ESRCH.into());
+    // The caller last: the signal may end it.
+    targets.sort_by_key(|(process, _)| *process == own.process);
+    for (process, held) in targets {
+        match send(&own, process, held.as_fd(), signal) {
+            Ok(()) => result = Ok(Reply::Value(0)),
+            Err(denied) if result.is_err() => result = Err(denied),
+            Err(_) => {}
+        }
+    }
+    result
+}
+
+/// Sends a signal that the policy allows, where the kernel would let the caller.
+fn send(own: &Status, process: u32, held: BorrowedFd<'_>, signal: i32) -> Result<(), Denied> {
+    const KILL: u64 = 1 << 5;
+    let target = processes::status(process).ok_or(libc::ESRCH)?;
+    let of_same = own.credentials.users.iter().any(|user| target.real_and_saved.contains(user));
+    if !of_same && own.credentials.capabilities & KILL == 0 && own.process != process {
+        return Err(libc::EPERM.into());
+    }
+    if signal == 0 {
+        return Ok(());
+    }
+    system::signal_by_descriptor(held, signal).map_err(|error| Denied::from(system::errno(&error)))
 }
 
 /// `kill(process, signal)`.
@@ -152,10 +182,6 @@ pub fn pidfd_send_signal(task: &Task<'_>) -> Done {
     let own = task.status()?;
     let signal = task.number(1);
     ask_one(task, &own, process, signal)?;
-    if signal == 0 {
-        return Ok(Reply::Value(0));
-    }
-    super::system::signal_by_descriptor(descriptor.as_fd(), signal)
-        .map_err(|error| Denied::from(super::system::errno(&error)))?;
+    send(&own, process, descriptor.as_fd(), signal)?;
     Ok(Reply::Value(0))
 }

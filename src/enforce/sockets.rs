@@ -106,7 +106,9 @@ impl Socket {
         };
         let port = |bytes: &[u8]| Some(u16::from_be_bytes([*bytes.get(2)?, *bytes.get(3)?]));
         match family {
-            libc::AF_INET => {
+            // Without a family the kernel takes an address for one of its own where messages are addressed,
+            // and where a socket is bound; connecting so ends a connection.
+            libc::AF_INET | libc::AF_UNSPEC if family == libc::AF_INET || (self.domain == libc::AF_INET && bytes.len() >= 8) => {
                 let ip: [u8; 4] = bytes.get(4..8).and_then(|ip| ip.try_into().ok()).ok_or(libc::EINVAL)?;
                 let localhost = is_local_v4(ip);
                 let port = port(&bytes).ok_or(libc::EINVAL)?;
@@ -156,6 +158,22 @@ pub fn address(task: &Task<'_>, at: u64, length: u64) -> Result<Vec<u8>, Denied>
 /// A denial.
 pub fn ask_address(task: &Task<'_>, operation: &str, filter: &'static str, address: Address) -> Result<(), Denied> {
     task.ask(operation, &Facts { addresses: vec![(filter, address)], ..Facts::default() })
+}
+
+fn is_of_no_family(address: &[u8]) -> bool {
+    matches!(address, [first, second, ..] if i32::from(u16::from_ne_bytes([*first, *second])) == libc::AF_UNSPEC)
+}
+
+/// Asks about an address that no rule can name, which reaches out all the same. No peer at all, and what
+/// the kernel itself answers (AF_NETLINK), asks nothing; `socket` was asked about the latter.
+///
+/// # Errors
+/// A denial.
+pub fn ask_other(task: &Task<'_>, socket: &Socket, operation: &str, bytes: &[u8]) -> Result<(), Denied> {
+    if is_of_no_family(bytes) || socket.domain == libc::AF_NETLINK || socket.domain == libc::AF_UNIX {
+        return Ok(());
+    }
+    task.ask(operation, &Facts::default())
 }
 
 /// The path by which the supervisor reaches a local socket that a caller names.
@@ -212,6 +230,10 @@ fn connected(task: &Task<'_>, socket: &Socket, address: &[u8]) -> Done {
 pub fn connect(task: &Task<'_>) -> Done {
     let bytes = address(task, task.argument(1), task.argument(2))?;
     let socket = Socket::of(task, task.number(0))?;
+    // That ends a connection.
+    if is_of_no_family(&bytes) {
+        return connected(task, &socket, &bytes);
+    }
     match socket.target(bytes)? {
         Target::Network { address, bytes } => {
             ask_address(task, "network-outbound", "remote", address)?;
@@ -228,7 +250,7 @@ pub fn connect(task: &Task<'_>) -> Done {
             connected(task, &socket, &bytes)
         }
         Target::Other(bytes) => {
-            // No peer (AF_UNSPEC), or a socket that `socket` was asked about.
+            ask_other(task, &socket, "network-outbound", &bytes)?;
             connected(task, &socket, &bytes)
         }
     }
@@ -271,7 +293,10 @@ pub fn bind(task: &Task<'_>) -> Done {
             task.ask("network-bind", &Facts::file(&shown, Some("SOCKET")))?;
             bound(&bytes)
         }
-        Target::Other(bytes) => bound(&bytes),
+        Target::Other(bytes) => {
+            ask_other(task, &socket, "network-bind", &bytes)?;
+            bound(&bytes)
+        }
     }
 }
 

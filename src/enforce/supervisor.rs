@@ -284,6 +284,11 @@ impl Task<'_> {
 
     fn reply(&self) -> Result<Reply, Denied> {
         let number = self.notification.call;
+        if number == libc::SYS_prctl && self.argument(0) & 0xffff_ffff != system::QUESTION {
+            // It loses rights, at once or when it starts a program.
+            self.supervisor.changed.store(true, Ordering::Release);
+            return Ok(Reply::Continue);
+        }
         if number == libc::SYS_prctl {
             return super::question::answer(self);
         }

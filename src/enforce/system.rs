@@ -316,10 +316,14 @@ pub fn signal_thread(process: u32, thread: u32, signal: i32) {
 /// Who acts for file permissions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credentials {
-    /// User and group for files.
+    /// The user for files.
     pub user: u32,
-    /// The group.
+    /// The group for files.
     pub group: u32,
+    /// The real and the effective user: who is asked for by `access`, and told to a peer.
+    pub users: [u32; 2],
+    /// The same of the group.
+    pub group_pair: [u32; 2],
     /// Supplementary groups.
     pub groups: Vec<u32>,
     /// Effective capabilities.
@@ -368,6 +372,13 @@ pub fn act_as(who: &Credentials) -> io::Result<()> {
     // SAFETY: a list of numbers and its length; as system calls these are of this thread alone.
     unsafe {
         checked(libc::syscall(libc::SYS_setgroups, who.groups.len(), who.groups.as_ptr()))?;
+        // The saved ones stay: by them this thread comes back.
+        checked(libc::syscall(libc::SYS_setresgid, who.group_pair[0], who.group_pair[1], u32::MAX))?;
+        checked(libc::syscall(libc::SYS_setresuid, who.users[0], who.users[1], u32::MAX))?;
+    }
+    set_effective(u64::MAX)?;
+    // SAFETY: takes numbers.
+    unsafe {
         libc::syscall(libc::SYS_setfsgid, who.group);
         libc::syscall(libc::SYS_setfsuid, who.user);
         let is = libc::syscall(libc::SYS_setfsuid, u32::MAX);
@@ -376,6 +387,22 @@ pub fn act_as(who: &Credentials) -> io::Result<()> {
         }
     }
     set_effective(who.capabilities)
+}
+
+/// Does something with the right to look into others, if this process has it: that is how a caller's
+/// memory and descriptors are had, whoever this thread acts as.
+pub fn looking_into<T>(work: impl FnOnce() -> T) -> T {
+    const LOOK: u32 = 1 << 19;
+    let Some(sets) = capabilities().ok().filter(|sets| sets[0][1] & LOOK != 0 && sets[0][0] & LOOK == 0) else {
+        return work();
+    };
+    let effective = u64::from(sets[0][0]) | (u64::from(sets[1][0]) << 32);
+    let _ = set_effective(effective | u64::from(LOOK));
+    let done = work();
+    if set_effective(effective).is_err() {
+        end(70);
+    }
+    done
 }
 
 /// Gives this thread a directory, a root and a mask of its own.
@@ -429,8 +456,10 @@ pub fn ask_supervisor(bytes: &[u8]) -> io::Result<i64> {
 /// # Errors
 /// EPERM where somebody traces it already.
 pub fn trace_programs(thread: u32) -> io::Result<()> {
+    // If this process ends first, nobody looks at the program: it must not run then.
+    let options = libc::PTRACE_O_TRACEEXEC | libc::PTRACE_O_EXITKILL;
     // SAFETY: takes numbers.
-    checked(unsafe { libc::ptrace(libc::PTRACE_SEIZE, thread, 0usize, libc::PTRACE_O_TRACEEXEC) }).map(drop)
+    checked(unsafe { libc::ptrace(libc::PTRACE_SEIZE, thread, 0usize, options) }).map(drop)
 }
 
 /// Stops a traced thread at the next occasion.
@@ -447,8 +476,8 @@ pub fn interrupt(thread: u32) -> io::Result<()> {
 pub enum Stop {
     /// It became a new program, and is this thread now.
     Program(u32),
-    /// Something else; it is this thread.
-    Other(u32),
+    /// Something else; it is this thread, and that signal if it is about to be delivered, or 0.
+    Other(u32, i32),
     /// It ended.
     Ended,
 }
@@ -462,6 +491,16 @@ pub fn wait_traced() -> io::Result<Stop> {
     loop {
         // Those that this very thread traces.
         let flags = libc::__WALL | libc::__WNOTHREAD;
+        // A child of this process that ended is left to whoever waits for that.
+        let (thread, has_ended) = match peek(libc::WEXITED | libc::WSTOPPED | flags) {
+            Ok(found) => found,
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => continue,
+            Err(error) => return Err(error),
+        };
+        let own = std::process::id();
+        if has_ended && super::processes::status(thread).is_none_or(|status| status.parent == own) {
+            return Ok(Stop::Ended);
+        }
         // SAFETY: the kernel writes one number.
         let thread = match checked(unsafe { libc::waitpid(-1, &raw mut status, flags) }.into()) {
             Ok(thread) => u32::try_from(thread).unwrap_or(0),
@@ -471,8 +510,24 @@ pub fn wait_traced() -> io::Result<Stop> {
         if !libc::WIFSTOPPED(status) {
             return Ok(Stop::Ended);
         }
-        return Ok(if status >> 16 == libc::PTRACE_EVENT_EXEC { Stop::Program(thread) } else { Stop::Other(thread) });
+        return Ok(match status >> 16 {
+            libc::PTRACE_EVENT_EXEC => Stop::Program(thread),
+            0 => Stop::Other(thread, libc::WSTOPSIG(status)),
+            _ => Stop::Other(thread, 0),
+        });
     }
+}
+
+/// Waits until there is something to wait for, and leaves it there: which thread, and whether it ended.
+fn peek(flags: i32) -> io::Result<(u32, bool)> {
+    // SAFETY: all-zero is a value of it; the kernel fills it in.
+    let mut found: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    // SAFETY: as above.
+    checked(unsafe { libc::waitid(libc::P_ALL, 0, &raw mut found, flags | libc::WNOWAIT) }.into())?;
+    // SAFETY: the kernel has filled in what it says of a child.
+    let thread = unsafe { found.si_pid() };
+    let has_ended = matches!(found.si_code, libc::CLD_EXITED | libc::CLD_KILLED | libc::CLD_DUMPED);
+    Ok((u32::try_from(thread).unwrap_or(0), has_ended))
 }
 
 /// Lets a traced thread go; with the signal that it stopped for, if that was one.
@@ -565,9 +620,20 @@ pub fn signal_by_descriptor(process: BorrowedFd<'_>, signal: i32) -> io::Result<
 pub fn wait_for_any() -> Option<(u32, i32)> {
     let mut status = 0;
     loop {
-        // Not those that other threads trace.
+        // The kernel tells a parent also of stops of a child that another thread of the parent traces; those
+        // are that thread's, so they are left.
+        match peek(libc::WEXITED | libc::__WNOTHREAD) {
+            Ok((_, true)) => {}
+            Ok((_, false)) => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+                continue;
+            }
+            Err(error) if error.raw_os_error() == Some(libc::EINTR) => continue,
+            Err(_) => return None,
+        }
         // SAFETY: the kernel writes one number.
         match checked(unsafe { libc::waitpid(-1, &raw mut status, libc::__WNOTHREAD) }.into()) {
+            Ok(_) if libc::WIFSTOPPED(status) => {}
             Ok(process) => return Some((u32::try_from(process).unwrap_or(0), status)),
             Err(error) if error.raw_os_error() == Some(libc::EINTR) => {}
             Err(_) => return None,

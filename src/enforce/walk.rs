@@ -75,8 +75,9 @@ pub fn name_of(file: BorrowedFd<'_>) -> String {
 pub fn path_of(file: BorrowedFd<'_>) -> Result<(Vec<u8>, bool), Errno> {
     let path = rustix::fs::readlink(name_of(file), Vec::new()).map_err(raw)?.into_bytes();
     let path = match path.strip_suffix(b" (deleted)") {
-        Some(shorter) => shorter.to_vec(),
-        None => path,
+        // Names may end so.
+        Some(shorter) if !is_there(file, &path) => shorter.to_vec(),
+        _ => path,
     };
     // What is on the data volume of a Mac-shaped root is known by its place at the root (RUNTIME.md part 3).
     let path = match path.strip_prefix(super::mac_root::DATA_VOLUME.as_bytes()) {
@@ -85,6 +86,12 @@ pub fn path_of(file: BorrowedFd<'_>) -> Result<(Vec<u8>, bool), Errno> {
     };
     let anonymous = !path.starts_with(b"/") || path.starts_with(b"/memfd:") || path.starts_with(b"(unreachable)");
     Ok((path, anonymous))
+}
+
+/// Whether a path leads to this very object.
+fn is_there(file: BorrowedFd<'_>, path: &[u8]) -> bool {
+    let (Ok(there), Ok(own)) = (rustix::fs::lstat(path), rustix::fs::fstat(file)) else { return false };
+    (there.st_dev, there.st_ino) == (own.st_dev, own.st_ino)
 }
 
 const HOLD: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);

@@ -1,0 +1,47 @@
+//! A policy under which a process runs holds: attacks on it fail, what it allows works (`attacks`), and
+//! what random calls get is what the policy says (`random`).
+//!
+//! The processes under a policy are this test binary again, told by its environment what to do, started
+//! by `sbtool run` as a user would. As root all of it runs a second time as an ordinary user. Where the
+//! kernel has no user notification nothing runs, and says so.
+
+#[cfg(target_os = "linux")]
+#[path = "enforcement/attacks.rs"]
+mod attacks;
+#[cfg(target_os = "linux")]
+#[path = "enforcement/stage.rs"]
+mod stage;
+#[cfg(target_os = "linux")]
+#[path = "enforcement/system.rs"]
+mod system;
+
+#[cfg(target_os = "linux")]
+fn main() {
+    use libtest_mimic::{Arguments, Trial};
+    use stage::{ACTION, Stage};
+
+    if let Ok(action) = std::env::var(ACTION) {
+        return attacks::inside(&action);
+    }
+    let arguments = Arguments::from_args();
+    if let Err(reason) = stage::is_supported() {
+        eprintln!("enforcement: skipped, {reason}");
+        return;
+    }
+    let mut trials = Vec::new();
+    for user in stage::users() {
+        for attack in attacks::ATTACKS.iter().filter(|attack| attack.fits(user)) {
+            let name = format!("{} as {}", attack.name, user.name());
+            trials.push(Trial::test(name, move || {
+                (attack.outside)(&Stage::new(attack.name, user));
+                Ok(())
+            }));
+        }
+    }
+    libtest_mimic::run(&arguments, trials).exit();
+}
+
+#[cfg(not(target_os = "linux"))]
+fn main() {
+    eprintln!("enforcement: skipped, this system has no such kernel");
+}
