@@ -32,10 +32,11 @@ fn main() {
     for user in stage::users() {
         for attack in attacks::ATTACKS.iter().filter(|attack| attack.fits(user)) {
             let name = format!("{} as {}", attack.name, user.name());
-            trials.push(Trial::test(name, move || {
+            let trial = Trial::test(name, move || {
                 (attack.outside)(&Stage::new(attack.name, user));
                 Ok(())
-            }));
+            });
+            trials.push(trial.with_ignored_flag(attacks::OPEN.contains(&attack.name)));
         }
     }
     libtest_mimic::run(&arguments, trials).exit();

@@ -479,7 +479,7 @@ pub fn wait_traced() -> io::Result<Stop> {
             Err(error) => return Err(error),
         };
         let own = std::process::id();
-        if has_ended && super::processes::status(thread).is_none_or(|status| status.parent == own) {
+        if has_ended && super::processes::parent_of(thread).is_none_or(|parent| parent == own) {
             return Ok(Stop::Ended);
         }
         // SAFETY: the kernel writes one number.
