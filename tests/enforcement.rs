@@ -9,6 +9,9 @@
 #[path = "enforcement/attacks.rs"]
 mod attacks;
 #[cfg(target_os = "linux")]
+#[path = "enforcement/random.rs"]
+mod random;
+#[cfg(target_os = "linux")]
 #[path = "enforcement/stage.rs"]
 mod stage;
 #[cfg(target_os = "linux")]
@@ -21,7 +24,7 @@ fn main() {
     use stage::{ACTION, Stage};
 
     if let Ok(action) = std::env::var(ACTION) {
-        return attacks::inside(&action);
+        return if action == "random" { random::inside() } else { attacks::inside(&action) };
     }
     let arguments = Arguments::from_args();
     if let Err(reason) = stage::is_supported() {
@@ -39,6 +42,13 @@ fn main() {
             trials.push(trial.with_ignored_flag(attacks::OPEN.contains(&attack.name)));
         }
     }
+    // More by SBTOOL_ENFORCED=20000.
+    let wanted = std::env::var("SBTOOL_ENFORCED").ok().and_then(|text| text.parse().ok()).unwrap_or(2000);
+    let user = *stage::users().last().unwrap_or(&stage::User::Same);
+    trials.push(Trial::test("random calls", move || {
+        random::compare(wanted, user);
+        Ok(())
+    }));
     libtest_mimic::run(&arguments, trials).exit();
 }
 

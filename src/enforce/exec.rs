@@ -91,8 +91,8 @@ fn watched(task: &Task<'_>, wanted: (u64, u64)) -> Result<Reply, Denied> {
     loop {
         let has_gone = match system::wait_traced() {
             Ok(Stop::Program(thread)) => {
-                let program =
-                    system::looking_into(|| rustix::fs::stat(format!("/proc/{thread}/exe"))).map(|status| identity(&status));
+                let program = system::looking_into(|| rustix::fs::stat(format!("/proc/{thread}/exe")))
+                    .map(|status| identity(&status));
                 if !answered || program != Ok(wanted) {
                     task.supervisor.judge.note(thread, "execve", "another program was started than was asked for");
                     system::kill(processes::process_of(thread).unwrap_or(thread));

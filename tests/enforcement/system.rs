@@ -197,7 +197,8 @@ pub fn send(socket: i64, to: &[u8], data: &[u8], descriptor: Option<i64>, flags:
     head[2] = piece.as_mut_ptr() as u64;
     head[3] = 1;
     if let Some(descriptor) = descriptor {
-        control = [20, u64::from(libc::SOL_SOCKET as u32) | (u64::from(libc::SCM_RIGHTS as u32) << 32), descriptor as u64];
+        control =
+            [20, u64::from(libc::SOL_SOCKET as u32) | (u64::from(libc::SCM_RIGHTS as u32) << 32), descriptor as u64];
         head[4] = control.as_mut_ptr() as u64;
         head[5] = 24;
     }
