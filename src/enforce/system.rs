@@ -250,7 +250,7 @@ pub fn access(file: BorrowedFd<'_>, mode: i32, flags: i32) -> io::Result<()> {
 /// What the kernel says.
 pub fn watch(queue: BorrowedFd<'_>, path: &CStr, mask: u32) -> io::Result<i64> {
     // SAFETY: takes numbers and a string of ours.
-    checked(unsafe { libc::inotify_add_watch(queue.as_raw_fd(), path.as_ptr(), mask) }.into()).map(|number| number)
+    checked(unsafe { libc::inotify_add_watch(queue.as_raw_fd(), path.as_ptr(), mask) }.into())
 }
 
 /// Connects a socket, or binds it.
