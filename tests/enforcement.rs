@@ -5,6 +5,8 @@
 //! by `sbtool run` as a user would. As root all of it runs a second time as an ordinary user. Where the
 //! kernel has no user notification nothing runs, and says so.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 #[cfg(target_os = "linux")]
 #[path = "enforcement/attacks.rs"]
 mod attacks;
