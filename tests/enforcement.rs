@@ -5,9 +5,14 @@
 //! by `sbtool run` as a user would. As root all of it runs a second time as an ordinary user. Where the
 //! kernel has no user notification nothing runs, and says so.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 #[cfg(target_os = "linux")]
 #[path = "enforcement/attacks.rs"]
 mod attacks;
+#[cfg(target_os = "linux")]
+#[path = "enforcement/random.rs"]
+mod random;
 #[cfg(target_os = "linux")]
 #[path = "enforcement/stage.rs"]
 mod stage;
@@ -21,7 +26,7 @@ fn main() {
     use stage::{ACTION, Stage};
 
     if let Ok(action) = std::env::var(ACTION) {
-        return attacks::inside(&action);
+        return if action == "random" { random::inside() } else { attacks::inside(&action) };
     }
     let arguments = Arguments::from_args();
     if let Err(reason) = stage::is_supported() {
@@ -32,12 +37,20 @@ fn main() {
     for user in stage::users() {
         for attack in attacks::ATTACKS.iter().filter(|attack| attack.fits(user)) {
             let name = format!("{} as {}", attack.name, user.name());
-            trials.push(Trial::test(name, move || {
+            let trial = Trial::test(name, move || {
                 (attack.outside)(&Stage::new(attack.name, user));
                 Ok(())
-            }));
+            });
+            trials.push(trial.with_ignored_flag(attacks::OPEN.contains(&attack.name)));
         }
     }
+    // More by SBTOOL_ENFORCED=20000.
+    let wanted = std::env::var("SBTOOL_ENFORCED").ok().and_then(|text| text.parse().ok()).unwrap_or(2000);
+    let user = *stage::users().last().unwrap_or(&stage::User::Same);
+    trials.push(Trial::test("random calls", move || {
+        random::compare(wanted, user);
+        Ok(())
+    }));
     libtest_mimic::run(&arguments, trials).exit();
 }
 

@@ -84,26 +84,26 @@ fn watched(task: &Task<'_>, wanted: (u64, u64)) -> Result<Reply, Denied> {
         task.supervisor.judge.note(thread, "execve", "what it starts cannot be watched: it is traced already");
         return Err(system::errno(&error).into());
     }
-    if system::respond(task.listener(), task.notification.id, Answer::Continue).is_err() {
-        system::let_go(thread, 0);
-        let _ = system::wait_traced();
-        return Ok(Reply::Done);
-    }
+    let answered = system::respond(task.listener(), task.notification.id, Answer::Continue).is_ok();
     // If it fails the thread goes on as it was; then this stops it, once it is back.
     let _ = system::interrupt(thread);
-    match system::wait_traced() {
-        Ok(Stop::Program(thread)) => {
-            let program = system::looking_into(|| rustix::fs::stat(format!("/proc/{thread}/exe"))).map(|status| identity(&status));
-            if program == Ok(wanted) {
-                system::let_go(thread, 0);
-            } else {
-                task.supervisor.judge.note(thread, "execve", "another program was started than was asked for");
-                system::kill(processes::process_of(thread).unwrap_or(thread));
-                system::let_go(thread, 0);
+    // Until it is let go or has ended: its parent learns of its end only then.
+    loop {
+        let has_gone = match system::wait_traced() {
+            Ok(Stop::Program(thread)) => {
+                let program = system::looking_into(|| rustix::fs::stat(format!("/proc/{thread}/exe")))
+                    .map(|status| identity(&status));
+                if !answered || program != Ok(wanted) {
+                    task.supervisor.judge.note(thread, "execve", "another program was started than was asked for");
+                    system::kill(processes::process_of(thread).unwrap_or(thread));
+                }
+                system::let_go(thread, 0)
             }
+            Ok(Stop::Other(thread, signal)) => system::let_go(thread, signal),
+            Ok(Stop::Ended) | Err(_) => true,
+        };
+        if has_gone {
+            return Ok(Reply::Done);
         }
-        Ok(Stop::Other(thread, signal)) => system::let_go(thread, signal),
-        Ok(Stop::Ended) | Err(_) => {}
     }
-    Ok(Reply::Done)
 }

@@ -192,16 +192,14 @@ pub fn program(judge: &Judge, may_change: bool) -> Vec<Instruction> {
             options.extend([step(IF_EQUAL, loss, 0, 1), say(Said::Ask)]);
         }
     }
-    options.extend(
-        [
-            // What the supervisor may not read it cannot decide.
-            step(IF_EQUAL, libc::PR_SET_DUMPABLE as u32, 0, 3),
-            step(LOAD, low(1), 0, 0),
-            step(IF_EQUAL, 1, 1, 0),
-            say(dumps),
-            say(Said::Allow),
-        ],
-    );
+    options.extend([
+        // What the supervisor may not read it cannot decide.
+        step(IF_EQUAL, libc::PR_SET_DUMPABLE as u32, 0, 3),
+        step(LOAD, low(1), 0, 0),
+        step(IF_EQUAL, 1, 1, 0),
+        say(dumps),
+        say(Said::Allow),
+    ]);
     on(libc::SYS_prctl, &options);
     if restricted {
         for call in calls::all() {

@@ -53,6 +53,13 @@ pub fn status(thread: u32) -> Option<Status> {
     })
 }
 
+/// The process that started a thread's process; also of one that has ended.
+#[must_use]
+pub fn parent_of(thread: u32) -> Option<u32> {
+    let text = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
+}
+
 /// The process of a thread.
 #[must_use]
 pub fn process_of(thread: u32) -> Option<u32> {
@@ -118,7 +125,8 @@ pub fn string(thread: u32, address: u64) -> Result<Vec<u8>, Errno> {
         let room = 4096 - usize::try_from(at % 4096).unwrap_or(0);
         let room = room.min(if out.is_empty() { 256 } else { 4096 });
         let piece = buffer.get_mut(..room).ok_or(libc::EFAULT)?;
-        let count = super::system::looking_into(|| super::system::read_memory(thread, at, piece)).map_err(|error| errno(&error))?;
+        let count = super::system::looking_into(|| super::system::read_memory(thread, at, piece))
+            .map_err(|error| errno(&error))?;
         let read = piece.get(..count).ok_or(libc::EFAULT)?;
         if let Some(end) = read.iter().position(|byte| *byte == 0) {
             out.extend(read.iter().take(end));
@@ -160,5 +168,6 @@ pub fn bytes(thread: u32, address: u64, length: usize) -> Result<Vec<u8>, Errno>
 /// # Errors
 /// EFAULT.
 pub fn write(thread: u32, address: u64, bytes: &[u8]) -> Result<(), Errno> {
-    super::system::looking_into(|| super::system::write_memory(thread, address, bytes)).map_err(|error: io::Error| errno(&error))
+    super::system::looking_into(|| super::system::write_memory(thread, address, bytes))
+        .map_err(|error: io::Error| errno(&error))
 }

@@ -105,7 +105,9 @@ fn ask_all(task: &Task<'_>, target: i32, signal: i32) -> Done {
             continue;
         }
         let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
-        let Some(held) = pid.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()) else { continue };
+        let Some(held) = pid.and_then(|pid| rustix::process::pidfd_open(pid, PidfdFlags::empty()).ok()) else {
+            continue;
+        };
         ask_one(task, &own, process, signal)?;
         targets.push((process, held));
     }

@@ -108,7 +108,9 @@ impl Socket {
         match family {
             // Without a family the kernel takes an address for one of its own where messages are addressed,
             // and where a socket is bound; connecting so ends a connection.
-            libc::AF_INET | libc::AF_UNSPEC if family == libc::AF_INET || (self.domain == libc::AF_INET && bytes.len() >= 8) => {
+            libc::AF_INET | libc::AF_UNSPEC
+                if family == libc::AF_INET || (self.domain == libc::AF_INET && bytes.len() >= 8) =>
+            {
                 let ip: [u8; 4] = bytes.get(4..8).and_then(|ip| ip.try_into().ok()).ok_or(libc::EINVAL)?;
                 let localhost = is_local_v4(ip);
                 let port = port(&bytes).ok_or(libc::EINVAL)?;

@@ -498,7 +498,7 @@ pub fn wait_traced() -> io::Result<Stop> {
             Err(error) => return Err(error),
         };
         let own = std::process::id();
-        if has_ended && super::processes::status(thread).is_none_or(|status| status.parent == own) {
+        if has_ended && super::processes::parent_of(thread).is_none_or(|parent| parent == own) {
             return Ok(Stop::Ended);
         }
         // SAFETY: the kernel writes one number.
@@ -530,10 +530,11 @@ fn peek(flags: i32) -> io::Result<(u32, bool)> {
     Ok((u32::try_from(thread).unwrap_or(0), has_ended))
 }
 
-/// Lets a traced thread go; with the signal that it stopped for, if that was one.
-pub fn let_go(thread: u32, signal: i32) {
+/// Lets a traced thread go; with the signal that it stopped for, if that was one. Whether it did: one that
+/// is being killed, or runs, does not.
+pub fn let_go(thread: u32, signal: i32) -> bool {
     // SAFETY: takes numbers.
-    unsafe { libc::ptrace(libc::PTRACE_DETACH, thread, 0usize, signal as usize) };
+    unsafe { libc::ptrace(libc::PTRACE_DETACH, thread, 0usize, signal as usize) == 0 }
 }
 
 /// Ends a process.

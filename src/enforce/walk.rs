@@ -125,7 +125,7 @@ pub fn look_up(start: Option<OwnedFd>, path: &[u8], lookup: &mut Lookup<'_>) -> 
     if path.is_empty() {
         return Err(libc::ENOENT.into());
     }
-    let wants_directory = path.ends_with(b"/");
+    let wants_directory = path.ends_with(b"/") || path.ends_with(b"/.");
     let start = match start {
         Some(start) if !path.starts_with(b"/") => start,
         None if !path.starts_with(b"/") => return Err(libc::EBADF.into()),
@@ -159,7 +159,7 @@ fn walk(
     start: OwnedFd,
     path: &[u8],
     follow: bool,
-    wants_directory: bool,
+    mut wants_directory: bool,
     lookup: &mut Lookup<'_>,
 ) -> Result<Place, Denied> {
     // Still to be looked up, last component first.
@@ -235,6 +235,7 @@ fn walk(
                 if target.is_empty() || length > PATH_MAX * MAX_LINKS {
                     return Err(libc::ENAMETOOLONG.into());
                 }
+                wants_directory |= is_last && target.ends_with(b"/");
                 if target.starts_with(b"/") {
                     here = root()?;
                 }

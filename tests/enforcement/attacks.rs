@@ -143,6 +143,11 @@ pub const ATTACKS: &[Attack] = attacks![
     "fewer rights after a start" fewer_rights fewer_rights_inside true;
 ];
 
+/// What does not hold yet: these are tried by `--include-ignored`. A script is told from another one of the
+/// same interpreter only before it starts; openings that wait use up the supervisor's threads; paths that end
+/// in a slash get other errors than the kernel's.
+pub const OPEN: &[&str] = &["script rewritten while started", "openings that wait", "odd paths"];
+
 /// How long two threads race.
 const RACE: Duration = Duration::from_millis(300);
 
@@ -281,7 +286,8 @@ fn renames_race_inside(inside: &Inside) {
 }
 
 fn connects_race(stage: &Stage) {
-    let (allowed, denied) = (UnixDatagram::bind(stage.path("a/s")).unwrap(), UnixDatagram::bind(stage.path("b/s")).unwrap());
+    let (allowed, denied) =
+        (UnixDatagram::bind(stage.path("a/s")).unwrap(), UnixDatagram::bind(stage.path("b/s")).unwrap());
     for name in ["a/s", "b/s"] {
         std::fs::set_permissions(stage.path(name), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
     }
@@ -687,9 +693,8 @@ fn waiting(stage: &Stage) {
 fn waiting_inside(inside: &Inside) {
     let pipe = inside.path("a/pipe");
     by_path(libc::SYS_mknod, &pipe, &[u64::from(libc::S_IFIFO | 0o600), 0]).unwrap();
-    let children: Vec<i32> = (0..600)
-        .map(|_| system::fork(|| i32::from(open(&inside.path("a/pipe"), libc::O_RDONLY).is_err())))
-        .collect();
+    let children: Vec<i32> =
+        (0..600).map(|_| system::fork(|| i32::from(open(&inside.path("a/pipe"), libc::O_RDONLY).is_err()))).collect();
     inside.opens("while", &inside.path("a/x"), libc::O_RDONLY);
     for child in children {
         let _ = call(libc::SYS_kill, &[child as u64, libc::SIGKILL as u64]);
@@ -797,7 +802,8 @@ fn refused_inside(inside: &Inside) {
     for number in 463..475 {
         inside.got(&format!("missing {number}"), call(number, &[u64::MAX, u64::MAX, u64::MAX]));
     }
-    for (name, request) in [("TIOCSTI", 0x5412), ("TIOCLINUX", 0x541c), ("flags", 0x4008_6602), ("xflags", 0x401c_5820)] {
+    for (name, request) in [("TIOCSTI", 0x5412), ("TIOCLINUX", 0x541c), ("flags", 0x4008_6602), ("xflags", 0x401c_5820)]
+    {
         inside.got(&format!("ioctl {name}"), call(libc::SYS_ioctl, &[0, request, address(&arguments)]));
         // The kernel looks at the lower half only.
         inside.got(&format!("ioctl {name}, high"), call(libc::SYS_ioctl, &[0, request | 1 << 32, address(&arguments)]));
@@ -823,10 +829,8 @@ fn messages(stage: &Stage) {
     }
     stream.set_nonblocking(true).unwrap();
     let port = |socket: &UdpSocket| socket.local_addr().unwrap().port().to_string();
-    let profile = format!(
-        "(version 1)(allow default)(deny network-outbound (remote ip \"localhost:{}\"))",
-        port(&denied)
-    );
+    let profile =
+        format!("(version 1)(allow default)(deny network-outbound (remote ip \"localhost:{}\"))", port(&denied));
     stage.run(&profile, &[&port(&allowed), &port(&denied)]).expect(&[
         ("sendto", "EPERM"),
         ("sendto, allowed", "ok"),
@@ -855,7 +859,10 @@ fn messages_inside(inside: &Inside) {
     let (allowed, denied) = (system::host(libc::AF_INET, port(0)), system::host(libc::AF_INET, port(1)));
     let socket = || system::socket(libc::AF_INET, libc::SOCK_DGRAM).unwrap();
     let sendto = |socket: i64, to: &[u8], flags: i32| {
-        call(libc::SYS_sendto, &[socket as u64, to.as_ptr() as u64, 1, signed(flags), to.as_ptr() as u64, to.len() as u64])
+        call(
+            libc::SYS_sendto,
+            &[socket as u64, to.as_ptr() as u64, 1, signed(flags), to.as_ptr() as u64, to.len() as u64],
+        )
     };
     inside.got("sendto", sendto(socket(), &denied, 0));
     inside.got("sendto, allowed", sendto(socket(), &allowed, 0));
@@ -885,9 +892,10 @@ fn messages_inside(inside: &Inside) {
     inside.got("fast open, sendto", sendto(stream(), &denied, libc::MSG_FASTOPEN));
     inside.got("stream", system::with_address(libc::SYS_connect, stream(), &denied));
     let multipath = call(libc::SYS_socket, &[libc::AF_INET as u64, libc::SOCK_STREAM as u64, 262]);
-    inside.got("multipath", multipath.map_err(|_| libc::EPERM).and_then(|socket| {
-        system::with_address(libc::SYS_connect, socket, &denied)
-    }));
+    inside.got(
+        "multipath",
+        multipath.map_err(|_| libc::EPERM).and_then(|socket| system::with_address(libc::SYS_connect, socket, &denied)),
+    );
 }
 
 fn families(stage: &Stage) {
@@ -927,11 +935,12 @@ fn families_inside(inside: &Inside) {
     inside.got("none, stream", bind(libc::SOCK_STREAM, &any(libc::AF_UNSPEC, port)));
     inside.got("another port", bind(libc::SOCK_DGRAM, &any(libc::AF_INET, 0)));
     // Sockets that reach others and have no port that a rule could name; not all kernels have them.
-    let reaches = |domain: i32, kind: i32, protocol: i32, to: &[u8]| {
-        match call(libc::SYS_socket, &[signed(domain), signed(kind), signed(protocol)]) {
-            Ok(socket) => system::with_address(libc::SYS_connect, socket, to),
-            Err(_) => Err(libc::EPERM),
-        }
+    let reaches = |domain: i32, kind: i32, protocol: i32, to: &[u8]| match call(
+        libc::SYS_socket,
+        &[signed(domain), signed(kind), signed(protocol)],
+    ) {
+        Ok(socket) => system::with_address(libc::SYS_connect, socket, to),
+        Err(_) => Err(libc::EPERM),
     };
     let mut machine = vec![40, 0, 0, 0];
     machine.extend(1u32.to_ne_bytes());
@@ -1082,7 +1091,12 @@ fn interpreters(stage: &Stage) {
     stage.script("a/worse", &format!("#! \t{} x\n", stage.path("a/bad")));
     stage.script("a/good", &format!("#!{}\n", stage.path("a/p")));
     stage.script("a/better", &format!("#!{}\n", stage.path("a/good")));
-    stage.run(&stage.but("process-exec*"), &[]).expect(&[("bad", "101"), ("worse", "101"), ("good", "0"), ("better", "0")]);
+    stage.run(&stage.but("process-exec*"), &[]).expect(&[
+        ("bad", "101"),
+        ("worse", "101"),
+        ("good", "0"),
+        ("better", "0"),
+    ]);
     stage.run(&stage.but("process-exec-interpreter"), &[]).expect(&[("bad", "101"), ("good", "0")]);
 }
 
@@ -1125,8 +1139,26 @@ fn odd(stage: &Stage) {
 fn odd_inside(inside: &Inside) {
     let path = |name: &str| inside.path(name);
     for name in [
-        "", "a/x/", "a/x/.", "a/x/..", "a/", "a/.", "a/..", "a//x", "a/./x", "a/d/../x", "a/l", "a/l/", "a/slash", "a/none",
-        "a/missing/", "a/missing/x", "a/none/", "a/ld/", "a/ld/.", "a/x/y",
+        "",
+        "a/x/",
+        "a/x/.",
+        "a/x/..",
+        "a/",
+        "a/.",
+        "a/..",
+        "a//x",
+        "a/./x",
+        "a/d/../x",
+        "a/l",
+        "a/l/",
+        "a/slash",
+        "a/none",
+        "a/missing/",
+        "a/missing/x",
+        "a/none/",
+        "a/ld/",
+        "a/ld/.",
+        "a/x/y",
     ] {
         inside.opens(&format!("open {name}"), &path(name), libc::O_RDONLY);
         inside.opens(&format!("no follow {name}"), &path(name), libc::O_RDONLY | libc::O_NOFOLLOW);
@@ -1156,16 +1188,17 @@ fn odd_inside(inside: &Inside) {
             inside.got(&format!("link {name}"), by_path(libc::SYS_link, &path("a/x"), &[to.as_ptr() as u64]));
             let elsewhere = text(&path("a/moved"));
             if !name.ends_with("ld/") {
-                inside.got(&format!("rename {name}"), by_path(libc::SYS_rename, &path(name), &[elsewhere.as_ptr() as u64]));
+                inside.got(
+                    &format!("rename {name}"),
+                    by_path(libc::SYS_rename, &path(name), &[elsewhere.as_ptr() as u64]),
+                );
             }
             inside.got(&format!("rename to {name}"), by_path(libc::SYS_rename, &path("a/x"), &[to.as_ptr() as u64]));
             inside.got(&format!("rmdir {name}"), by_path(libc::SYS_rmdir, &path(name), &[]));
         }
         // A link that was made where none should be is not in the way of the rest.
-        for made in ["a/missing"] {
-            let _ = std::fs::remove_file(path(made));
-            let _ = std::fs::remove_dir(path(made));
-        }
+        let _ = std::fs::remove_file(path("a/missing"));
+        let _ = std::fs::remove_dir(path("a/missing"));
     }
     inside.opens("empty", "", libc::O_RDONLY);
     inside.opens("empty, new", "", libc::O_RDONLY | libc::O_CREAT);
@@ -1176,7 +1209,11 @@ fn odd_inside(inside: &Inside) {
     inside.opens("long", &format!("/{}", "x/".repeat(2500)), libc::O_RDONLY);
     inside.opens("long name", &path(&"x".repeat(256)), libc::O_RDONLY);
     inside.opens("long name, new", &path(&"x".repeat(256)), libc::O_WRONLY | libc::O_CREAT);
-    inside.opens("as long as may be", &format!("{}{}", "/".repeat(4095 - path("a/x").len()), path("a/x")), libc::O_RDONLY);
+    inside.opens(
+        "as long as may be",
+        &format!("{}{}", "/".repeat(4095 - path("a/x").len()), path("a/x")),
+        libc::O_RDONLY,
+    );
     inside.opens("longer by one", &format!("{}{}", "/".repeat(4096 - path("a/x").len()), path("a/x")), libc::O_RDONLY);
     for (name, pointer) in [("null", 0), ("one", 1), ("kernel", 0xffff_8000_0000_0000), ("last", u64::MAX)] {
         inside.got(&format!("pointer {name}"), call(libc::SYS_openat, &[HERE, pointer, 0]));
@@ -1221,7 +1258,9 @@ fn signals_inside(inside: &Inside) {
     let waits = system::fork(|| {
         // It ends with its parent, whom nobody lets end it.
         let _ = call(libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG as u64, libc::SIGKILL as u64]);
-        let _ = call(libc::SYS_pause, &[]);
+        if u64::from(std::os::unix::process::parent_id()) == own {
+            let _ = call(libc::SYS_pause, &[]);
+        }
         0
     });
     let sent = call(libc::SYS_kill, &[waits as u64, end]);
@@ -1355,10 +1394,8 @@ fn shared_memory(stage: &Stage) {
     // Of the user's own, made outside.
     let said = stage.run_free(&["make"]);
     let id = said.get("id").to_owned();
-    let sets = [
-        ("(version 1)(allow default)(deny ipc-sysv*)", "EPERM"),
-        ("(version 1)(allow default)(deny network*)", "ok"),
-    ];
+    let sets =
+        [("(version 1)(allow default)(deny ipc-sysv*)", "EPERM"), ("(version 1)(allow default)(deny network*)", "ok")];
     for (profile, wanted) in sets {
         let said = stage.run(profile, &["use", &id, said.get("queue"), said.get("set")]);
         let wanted: Vec<(&str, &str)> =
@@ -1433,7 +1470,8 @@ fn nested_inside(inside: &Inside) {
 
 fn deleted(stage: &Stage) {
     stage.file("x (deleted)", "secret");
-    let profile = format!("(version 1)(allow default)(deny file-read-data (literal \"{}\"))", stage.path("x (deleted)"));
+    let profile =
+        format!("(version 1)(allow default)(deny file-read-data (literal \"{}\"))", stage.path("x (deleted)"));
     stage.run(&profile, &[]).expect(&[("named so", "EPERM"), ("deleted", "ok"), ("by proc", "ok")]);
     let profile = format!("(version 1)(allow default)(deny file-read-data (literal \"{}\"))", stage.path("gone"));
     stage.run(&profile, &[]).expect(&[("named so", "ok"), ("deleted", "ok"), ("by proc", "EPERM")]);
@@ -1501,7 +1539,8 @@ fn other_user_inside(inside: &Inside) {
     let victim = inside.number(0);
     inside.got("signal", call(libc::SYS_kill, &[victim, libc::SIGTERM as u64]));
     let process = call(libc::SYS_pidfd_open, &[victim, 0]).unwrap();
-    inside.got("signal by descriptor", call(libc::SYS_pidfd_send_signal, &[process as u64, libc::SIGTERM as u64, 0, 0]));
+    inside
+        .got("signal by descriptor", call(libc::SYS_pidfd_send_signal, &[process as u64, libc::SIGTERM as u64, 0, 0]));
     inside.got("back", call(libc::SYS_setresuid, &[0, 0, 0]));
     let file = open(&inside.path("open/new"), libc::O_RDONLY);
     inside.got("by descriptor", file.and_then(|file| call(libc::SYS_fchmod, &[file as u64, 0o600])));

@@ -188,7 +188,7 @@ pub fn with_address(number: i64, socket: i64, address: &[u8]) -> Result<i64> {
 /// A message with one piece, to an address, with a descriptor.
 pub fn send(socket: i64, to: &[u8], data: &[u8], descriptor: Option<i64>, flags: i32) -> Result<i64> {
     let mut piece = [data.as_ptr() as u64, data.len() as u64];
-    let mut control = [0u64; 3];
+    let mut control: [u64; 3];
     let mut head = [0u64; 7];
     if !to.is_empty() {
         head[0] = to.as_ptr() as u64;
@@ -197,7 +197,8 @@ pub fn send(socket: i64, to: &[u8], data: &[u8], descriptor: Option<i64>, flags:
     head[2] = piece.as_mut_ptr() as u64;
     head[3] = 1;
     if let Some(descriptor) = descriptor {
-        control = [20, u64::from(libc::SOL_SOCKET as u32) | (u64::from(libc::SCM_RIGHTS as u32) << 32), descriptor as u64];
+        control =
+            [20, u64::from(libc::SOL_SOCKET as u32) | (u64::from(libc::SCM_RIGHTS as u32) << 32), descriptor as u64];
         head[4] = control.as_mut_ptr() as u64;
         head[5] = 24;
     }
