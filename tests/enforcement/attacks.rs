@@ -477,6 +477,13 @@ fn through_proc_inside(inside: &Inside) {
     }
 }
 
+/// The parent only waits; its parent is the supervisor.
+fn supervisor() -> u32 {
+    let waiting = std::os::unix::process::parent_id();
+    let status = std::fs::read_to_string(format!("/proc/{waiting}/status")).unwrap();
+    status.lines().find_map(|line| line.strip_prefix("PPid:")).unwrap().trim().parse().unwrap()
+}
+
 fn memory(stage: &Stage) {
     let victim = stage.victim();
     // Also where files are nobody's business.
@@ -500,7 +507,7 @@ fn memory(stage: &Stage) {
 
 fn memory_inside(inside: &Inside) {
     let victim = inside.argument(0);
-    let supervisor = std::os::unix::process::parent_id();
+    let supervisor = supervisor();
     let how = [u64::from(libc::O_RDWR as u32), 0, 0];
     let memory = format!("/proc/{victim}/mem");
     let theirs = format!("/proc/{supervisor}/mem");
@@ -722,7 +729,7 @@ fn killed(stage: &Stage) {
 
 fn killed_inside(inside: &Inside) {
     inside.opens("before", &inside.path("a/x"), libc::O_RDONLY);
-    println!("{}", std::os::unix::process::parent_id());
+    println!("{}", supervisor());
     let _ = std::io::Read::read(&mut std::io::stdin(), &mut [0]);
     // Whatever was asked about before: nothing is allowed.
     while call(libc::SYS_openat, &[HERE, text(&inside.path("a/x")).as_ptr() as u64, 0]) != Err(libc::ENOSYS) {
@@ -1449,7 +1456,7 @@ fn limits_inside(inside: &Inside) {
     };
     inside.got("own", set(0, libc::RLIMIT_CORE, &limit));
     inside.got("another", set(inside.number(0), libc::RLIMIT_CORE, &limit));
-    inside.got("supervisor", set(std::os::unix::process::parent_id().into(), libc::RLIMIT_NOFILE, &limit));
+    inside.got("supervisor", set(supervisor().into(), libc::RLIMIT_NOFILE, &limit));
     inside.opens("after", &inside.path("a/x"), libc::O_RDONLY);
 }
 
