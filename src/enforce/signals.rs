@@ -37,9 +37,7 @@ pub fn message_queues(task: &Task<'_>) -> Done {
 }
 
 fn group_of(process: u32) -> Option<u32> {
-    let pid = rustix::process::Pid::from_raw(i32::try_from(process).ok()?);
-    let group = rustix::process::getpgid(pid).ok()?;
-    u32::try_from(group.as_raw_nonzero().get()).ok()
+    system::group_of(process)
 }
 
 /// Asks about a signal to one process.

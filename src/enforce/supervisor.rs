@@ -262,7 +262,9 @@ impl Task<'_> {
     }
 
     fn answer(&self) {
-        let reply = self.reply();
+        // A bug of ours must not end the thread that others wait for: the call is refused.
+        let reply = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.reply()))
+            .unwrap_or(Err(Denied { errno: libc::EPERM, signal: None }));
         let listener = self.listener();
         let id = self.notification.id;
         // Where the caller is gone there is nobody to tell.

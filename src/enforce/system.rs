@@ -743,3 +743,11 @@ pub fn end_by(signal: i32) -> ! {
         libc::_exit(128 + signal)
     }
 }
+
+/// The group of a process; those of the kernel itself have none.
+#[must_use]
+pub fn group_of(process: u32) -> Option<u32> {
+    // SAFETY: takes a number.
+    let group = unsafe { libc::getpgid(i32::try_from(process).ok()?) };
+    u32::try_from(group).ok().filter(|group| *group > 0)
+}
