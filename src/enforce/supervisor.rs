@@ -262,9 +262,7 @@ impl Task<'_> {
     }
 
     fn answer(&self) {
-        // A bug of ours must not end the thread that others wait for: the call is refused.
-        let reply = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.reply()))
-            .unwrap_or(Err(Denied { errno: libc::EPERM, signal: None }));
+        let reply = self.reply();
         let listener = self.listener();
         let id = self.notification.id;
         // Where the caller is gone there is nobody to tell.
@@ -302,7 +300,14 @@ impl Task<'_> {
         if self.supervisor.can_change && self.supervisor.changed.load(Ordering::Acquire) {
             return self.as_the_caller(call);
         }
-        (call.work)(self)
+        self.done(call)
+    }
+
+    /// Does a call. A bug of ours must not end the thread that others wait for, nor leave it with the rights
+    /// of a caller: the call is refused.
+    fn done(&self, call: &Call) -> Result<Reply, Denied> {
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| (call.work)(self)))
+            .unwrap_or(Err(Denied { errno: libc::EPERM, signal: None }))
     }
 
     /// Does a call with the rights of the caller, which are not the supervisor's.
@@ -311,11 +316,11 @@ impl Task<'_> {
         let caller = self.status()?.credentials;
         self.still()?;
         if caller == own {
-            return (call.work)(self);
+            return self.done(call);
         }
         let errno = |error: std::io::Error| Denied::from(system::errno(&error));
         system::act_as(&caller).map_err(errno)?;
-        let reply = (call.work)(self);
+        let reply = self.done(call);
         if system::act_as(&own).is_err() {
             // This thread is nobody we know; the process must not go on with it.
             system::end(70);
