@@ -8,7 +8,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 #[cfg(target_os = "linux")]
-#[path = "enforcement/attacks.rs"]
+#[path = "enforcement/attacks/mod.rs"]
 mod attacks;
 #[cfg(target_os = "linux")]
 #[path = "enforcement/random.rs"]

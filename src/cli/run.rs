@@ -103,9 +103,9 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
 
 /// Ends as a command did.
 fn end_as(status: ExitStatus) -> Result<Status, Failure> {
-    #[cfg(target_os = "linux")]
+    #[cfg(unix)]
     if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
-        enforce::system::end_by(signal);
+        enforce::end_by(signal);
     }
     std::process::exit(status.code().unwrap_or(Status::Internal as i32))
 }
@@ -115,26 +115,8 @@ fn says(policy: &Policy, name: &str) -> &'static str {
     let Some(operation) = policy.release().operation(name) else { return "unknown" };
     let graph = policy.graph();
     let Some(entry) = graph.entry(operation) else { return "only in message filters" };
-    let mut seen = vec![entry];
-    let mut at = 0;
-    let (mut allows, mut denies) = (false, false);
-    while let Some(id) = seen.get(at).copied() {
-        at += 1;
-        match graph.node(id) {
-            Some(crate::policy::graph::Node::Terminal(terminal)) => match terminal.denies() {
-                true => denies = true,
-                false => allows = true,
-            },
-            Some(crate::policy::graph::Node::Test { matched, unmatched, .. }) => {
-                for next in [*matched, *unmatched] {
-                    if !seen.contains(&next) {
-                        seen.push(next);
-                    }
-                }
-            }
-            None => {}
-        }
-    }
+    let terminals = graph.terminals(entry).unwrap_or_default();
+    let (allows, denies) = (terminals.iter().any(|one| !one.denies()), terminals.iter().any(|one| one.denies()));
     match (allows, denies) {
         (true, false) => "allow",
         (false, true) => "deny",

@@ -172,6 +172,25 @@ impl Graph {
         self.entries.get(operation.index()).copied()
     }
 
+    /// Every terminal that some request comes to from a node, if tests say nothing about one another, each
+    /// once. Nothing where a link leads nowhere.
+    #[must_use]
+    pub fn terminals(&self, start: NodeId) -> Option<Vec<&Terminal>> {
+        let mut seen = vec![false; self.nodes.len()];
+        let mut out = Vec::new();
+        let mut work = vec![start];
+        while let Some(id) = work.pop() {
+            if std::mem::replace(seen.get_mut(id.index())?, true) {
+                continue;
+            }
+            match self.node(id)? {
+                Node::Test { matched, unmatched, .. } => work.extend([*unmatched, *matched]),
+                Node::Terminal(terminal) => out.push(terminal),
+            }
+        }
+        Some(out)
+    }
+
     /// Every node that some operation reaches, each once, entries first. Bounded by the number of
     /// nodes.
     #[must_use]

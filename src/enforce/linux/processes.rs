@@ -53,13 +53,6 @@ pub fn status(thread: u32) -> Option<Status> {
     })
 }
 
-/// The process that started a thread's process; also of one that has ended.
-#[must_use]
-pub fn parent_of(thread: u32) -> Option<u32> {
-    let text = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
-    text.lines().find_map(|line| line.strip_prefix("PPid:"))?.trim().parse().ok()
-}
-
 /// The process of a thread.
 #[must_use]
 pub fn process_of(thread: u32) -> Option<u32> {

@@ -32,7 +32,7 @@ pub fn enter() -> io::Result<()> {
     let here = std::env::current_dir()?;
     let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
     let is_root = user.is_root();
-    system_mounts(is_root)?;
+    super::system::own_mounts(!is_root)?;
     if !is_root {
         // The same user inside as outside.
         std::fs::write("/proc/self/setgroups", "deny")?;
@@ -101,10 +101,6 @@ fn cloned(object: &OwnedFd) -> io::Result<OwnedFd> {
         | OpenTreeFlags::AT_RECURSIVE
         | OpenTreeFlags::AT_EMPTY_PATH;
     Ok(rustix::mount::open_tree(object, "", flags)?)
-}
-
-fn system_mounts(is_root: bool) -> io::Result<()> {
-    super::system::own_mounts(!is_root)
 }
 
 fn entries(directory: &Path) -> io::Result<Vec<String>> {

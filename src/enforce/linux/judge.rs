@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::json;
 
 use super::system::Errno;
-use crate::policy::graph::{ModifierArgument, Node, NodeId, Terminal};
+use crate::policy::graph::{ModifierArgument, Terminal};
 use crate::policy::request::Request;
 use crate::policy::rules::{Address, PROTOCOLS};
 use crate::policy::verdict::decide;
@@ -130,26 +130,12 @@ impl Judge {
             return Always::Allow;
         };
         let Some(entry) = entry else { return Always::Depends };
-        let mut seen = rustc_hash::FxHashSet::default();
-        let mut work = vec![entry];
-        let mut found: Option<Always> = None;
-        while let Some(id) = work.pop() {
-            if !seen.insert(id) {
-                continue;
-            }
-            match self.policy.graph().node(id) {
-                Some(Node::Test { matched, unmatched, .. }) => work.extend([*matched, *unmatched]),
-                Some(Node::Terminal(terminal)) => {
-                    let this = self.terminal_always(terminal);
-                    if found.is_some_and(|found| found != this) {
-                        return Always::Depends;
-                    }
-                    found = Some(this);
-                }
-                None => return Always::Depends,
-            }
+        let terminals = self.policy.graph().terminals(entry).unwrap_or_default();
+        let mut said = terminals.into_iter().map(|terminal| self.terminal_always(terminal));
+        match said.next() {
+            Some(first) if said.all(|other| other == first) => first,
+            _ => Always::Depends,
         }
-        found.unwrap_or(Always::Depends)
     }
 
     fn terminal_always(&self, terminal: &Terminal) -> Always {
@@ -241,7 +227,9 @@ impl Judge {
     }
 
     fn write(&self, thread: u32, operation: OperationId, facts: &Facts<'_>, request: &Request, terminal: &Terminal) {
-        let Some(log) = &self.log else { return };
+        if self.log.is_none() {
+            return;
+        }
         let release = self.policy.release();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let subject =
@@ -263,50 +251,40 @@ impl Judge {
                 "text": rule.text,
             })
         });
-        let process = super::processes::process_of(thread).unwrap_or(thread);
-        let name = std::fs::read_to_string(format!("/proc/{thread}/comm")).unwrap_or_default();
-        let line = json!({
-            "operation": release.operation_name(operation),
-            "subject": subject,
-            "verdict": terminal.action().name(),
-            "by": answer.as_ref().map(|answer| answer.by.name()),
-            "rule": rule,
-            "process": process,
-            "name": name.trim_end(),
-        });
-        let mut file = log.lock().unwrap_or_else(PoisonError::into_inner);
-        // A log that is full or gone keeps nobody from being denied.
-        let _ = file.write_all(format!("{line}\n").as_bytes());
+        self.append(
+            thread,
+            json!({
+                "operation": release.operation_name(operation),
+                "subject": subject,
+                "verdict": terminal.action().name(),
+                "by": answer.as_ref().map(|answer| answer.by.name()),
+                "rule": rule,
+            }),
+        );
     }
 
     /// Writes a refusal that no rule says: a call that would lead out of any policy.
     pub fn note(&self, thread: u32, call: &str, why: &str) {
-        let Some(log) = &self.log else { return };
-        let name = std::fs::read_to_string(format!("/proc/{thread}/comm")).unwrap_or_default();
-        let line = json!({
+        let about = json!({
             "operation": null,
             "subject": call,
             "verdict": "deny",
             "by": "enforcement",
             "rule": null,
             "reason": why,
-            "process": super::processes::process_of(thread).unwrap_or(thread),
-            "name": name.trim_end(),
         });
+        self.append(thread, about);
+    }
+
+    /// Writes a line, with whose call it is about.
+    fn append(&self, thread: u32, mut line: serde_json::Value) {
+        let Some(log) = &self.log else { return };
+        let name = std::fs::read_to_string(format!("/proc/{thread}/comm")).unwrap_or_default();
+        line["process"] = super::processes::process_of(thread).unwrap_or(thread).into();
+        line["name"] = name.trim_end().into();
         let mut file = log.lock().unwrap_or_else(PoisonError::into_inner);
+        // A log that is full or gone keeps nobody from being denied.
         let _ = file.write_all(format!("{line}\n").as_bytes());
-    }
-
-    /// Whether anything at all is not allowed.
-    #[must_use]
-    pub fn restricts(&self, names: &[&str]) -> bool {
-        names.iter().any(|name| self.always(name) != Always::Allow)
-    }
-
-    /// Where an operation starts in the graph.
-    #[must_use]
-    pub fn entry(&self, name: &str) -> Option<NodeId> {
-        self.policy.graph().entry(self.operation(name)?)
     }
 }
 

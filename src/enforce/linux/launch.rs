@@ -11,7 +11,8 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags};
 use super::judge::Judge;
 use super::supervisor::{Supervisor, may_change};
 use super::system::{self, Forked, Instruction};
-use super::{ApplyError, Plan, World, filter, question};
+use super::{filter, question};
+use crate::enforce::{ApplyError, Plan, World};
 
 /// What a kernel must have.
 const NEEDS: &str = "Linux 5.14 or later, with seccomp's user notification";

@@ -17,8 +17,11 @@ pub type Work = fn(&Task<'_>) -> Result<Reply, Denied>;
 pub enum When {
     /// Nothing.
     Always,
-    /// The flags of an opening are this argument: reading is told from the rest.
+    /// The flags of an opening are this argument: reading is told from the rest, which is asked about
+    /// whatever is allowed. By writing to the memory of a process outside one could act there.
     Opens(u8),
+    /// Nothing, and whatever is allowed: it may open for writing, see [`When::Opens`].
+    MayWrite,
     /// This argument, an address, is not null.
     NotNull(u8),
     /// The flags of `clone` are this argument: threads ask nothing, new namespaces are refused.
@@ -54,12 +57,12 @@ macro_rules! calls {
     };
 }
 
-use When::{Always, Clones, NotNull, Opens};
+use When::{Always, Clones, MayWrite, NotNull, Opens};
 
 /// Calls that every architecture has.
 pub const CALLS: &[Call] = calls![
     SYS_openat "openat" Opens(2), [] ["file-read-data", "file-write-data", "file-write-create", "file-read-metadata"] files::openat;
-    SYS_openat2 "openat2" Always, [] ["file-read-data", "file-write-data", "file-write-create", "file-read-metadata"] files::openat2;
+    SYS_openat2 "openat2" MayWrite, [] ["file-read-data", "file-write-data", "file-write-create", "file-read-metadata"] files::openat2;
     SYS_newfstatat "newfstatat" Always, [] ["file-read-metadata"] files::newfstatat;
     SYS_statx "statx" Always, [] ["file-read-metadata"] files::statx;
     SYS_faccessat "faccessat" Always, [] ["file-test-existence", "file-read-data", "file-write-data", "file-read-metadata", "process-exec*"] files::faccessat;
@@ -125,7 +128,7 @@ pub const CALLS: &[Call] = calls![
 #[cfg(target_arch = "x86_64")]
 pub const OLDER_CALLS: &[Call] = calls![
     SYS_open "open" Opens(1), [] ["file-read-data", "file-write-data", "file-write-create", "file-read-metadata"] files::open;
-    SYS_creat "creat" Always, [] ["file-write-data", "file-write-create", "file-read-metadata"] files::creat;
+    SYS_creat "creat" MayWrite, [] ["file-write-data", "file-write-create", "file-read-metadata"] files::creat;
     SYS_stat "stat" Always, ["file-read-metadata"] [] files::stat;
     SYS_lstat "lstat" Always, ["file-read-metadata"] [] files::lstat;
     SYS_access "access" Always, [] ["file-test-existence", "file-read-data", "file-write-data", "file-read-metadata", "process-exec*"] files::access;

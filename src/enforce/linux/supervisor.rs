@@ -12,10 +12,10 @@ use rustix::event::{PollFd, PollFlags};
 use super::calls::{self, Call};
 use super::judge::{Denied, Facts, Judge};
 use super::processes::{self, Status};
-use super::system::{self, Answer, Notification};
+use super::system::{self, Answer, Credentials, Notification};
 use super::walk::{self, Lookup, Place};
 
-/// Most calls that are answered at once: some wait, for a peer or a reader. More get EAGAIN.
+/// Most calls that are answered at once: some wait, for a peer or a reader. More wait until one is done.
 const MAX_AT_ONCE: usize = 512;
 
 /// Threads that stay when there is nothing to do.
@@ -55,7 +55,8 @@ pub struct Supervisor {
     waiting: AtomicUsize,
     turn: Mutex<()>,
     ended: AtomicBool,
-    can_change: bool,
+    /// Who this process is, where it could act as somebody else.
+    own: Option<Credentials>,
 }
 
 /// A call that is to be answered.
@@ -82,7 +83,8 @@ impl Supervisor {
             waiting: AtomicUsize::new(0),
             turn: Mutex::new(()),
             ended: AtomicBool::new(false),
-            can_change: may_change(),
+            // Where that cannot be read nobody's rights can, and nothing is done for anybody.
+            own: own_credentials().map_or(Some(Credentials::default()), |own| (own.capabilities != 0).then_some(own)),
         })
     }
 
@@ -178,10 +180,14 @@ impl Supervisor {
     }
 }
 
+fn own_credentials() -> Option<Credentials> {
+    processes::status(std::process::id()).map(|status| status.credentials)
+}
+
 /// Whether this process could act as somebody else.
 #[must_use]
 pub fn may_change() -> bool {
-    processes::status(std::process::id()).is_none_or(|status| status.credentials.capabilities != 0)
+    own_credentials().is_none_or(|own| own.capabilities != 0)
 }
 
 impl Task<'_> {
@@ -284,23 +290,20 @@ impl Task<'_> {
 
     fn reply(&self) -> Result<Reply, Denied> {
         let number = self.notification.call;
-        if number == libc::SYS_prctl && self.argument(0) & 0xffff_ffff != system::QUESTION {
-            // It loses rights, at once or when it starts a program.
-            self.supervisor.changed.store(true, Ordering::Release);
-            return Ok(Reply::Continue);
-        }
-        if number == libc::SYS_prctl {
+        let is_prctl = number == libc::SYS_prctl;
+        if is_prctl && self.argument(0) & 0xffff_ffff == system::QUESTION {
             return super::question::answer(self);
         }
-        if calls::CREDENTIALS.contains(&number) {
+        // It becomes somebody else, or loses rights, at once or when it starts a program.
+        if is_prctl || calls::CREDENTIALS.contains(&number) {
             self.supervisor.changed.store(true, Ordering::Release);
             return Ok(Reply::Continue);
         }
         let call = self.supervisor.calls.get(&number).ok_or(libc::ENOSYS)?;
-        if self.supervisor.can_change && self.supervisor.changed.load(Ordering::Acquire) {
-            return self.as_the_caller(call);
+        match &self.supervisor.own {
+            Some(own) if self.supervisor.changed.load(Ordering::Acquire) => self.as_the_caller(own, call),
+            _ => self.done(call),
         }
-        self.done(call)
     }
 
     /// Does a call. A bug of ours must not end the thread that others wait for, nor leave it with the rights
@@ -311,17 +314,16 @@ impl Task<'_> {
     }
 
     /// Does a call with the rights of the caller, which are not the supervisor's.
-    fn as_the_caller(&self, call: &Call) -> Result<Reply, Denied> {
-        let own = processes::status(std::process::id()).ok_or(libc::EIO)?.credentials;
+    fn as_the_caller(&self, own: &Credentials, call: &Call) -> Result<Reply, Denied> {
         let caller = self.status()?.credentials;
         self.still()?;
-        if caller == own {
+        if caller == *own {
             return self.done(call);
         }
         let errno = |error: std::io::Error| Denied::from(system::errno(&error));
         system::act_as(&caller).map_err(errno)?;
         let reply = self.done(call);
-        if system::act_as(&own).is_err() {
+        if system::act_as(own).is_err() {
             // This thread is nobody we know; the process must not go on with it.
             system::end(70);
         }

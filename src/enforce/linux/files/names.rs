@@ -1,0 +1,194 @@
+//! In: calls that make, remove or move names. Out: the changes, in the directories that were looked up.
+//! Never: what lies in the files.
+
+use super::*;
+
+fn unlinked(task: &Task<'_>, place: &Place, flags: AtFlags) -> Done {
+    place.there()?;
+    task.ask("file-write-unlink", &place.facts())?;
+    let (directory, name) = place.name()?;
+    rustix::fs::unlinkat(directory, name, flags).map_err(raw)?;
+    Ok(Reply::Value(0))
+}
+
+/// `unlink(path)`.
+pub fn unlink(task: &Task<'_>) -> Done {
+    let place = task.named(HERE, 0, false)?;
+    if place.wants_directory {
+        return Err(libc::ENOTDIR.into());
+    }
+    unlinked(task, &place, AtFlags::empty())
+}
+
+/// `rmdir(path)`.
+pub fn rmdir(task: &Task<'_>) -> Done {
+    unlinked(task, &task.named(HERE, 0, false)?, AtFlags::REMOVEDIR)
+}
+
+/// `unlinkat(directory, path, flags)`.
+pub fn unlinkat(task: &Task<'_>) -> Done {
+    let place = task.named(task.number(0), 1, false)?;
+    let flags = task.number(2);
+    if flags & !libc::AT_REMOVEDIR != 0 {
+        return Err(libc::EINVAL.into());
+    }
+    if flags == 0 && place.wants_directory {
+        return Err(libc::ENOTDIR.into());
+    }
+    unlinked(task, &place, AtFlags::from_bits_retain(unsigned(flags)))
+}
+
+fn renamed(task: &Task<'_>, old: &Place, new: &Place, flags: u32) -> Done {
+    old.there()?;
+    let swaps = flags & libc::RENAME_EXCHANGE != 0;
+    if flags & !(libc::RENAME_EXCHANGE | libc::RENAME_NOREPLACE) != 0 {
+        return Err(libc::EINVAL.into());
+    }
+    task.ask("file-write-unlink", &old.facts())?;
+    task.ask("file-write-create", &Facts::file(&new.path, old.kind()))?;
+    if new.found.is_some() {
+        task.ask("file-write-unlink", &new.facts())?;
+        if swaps {
+            task.ask("file-write-create", &Facts::file(&old.path, new.kind()))?;
+        }
+    }
+    let ((from, old_name), (to, new_name)) = (old.name()?, new.name()?);
+    // A slash at the end wants a directory, as it did in what was asked for.
+    let slash = |name: &[u8], place: &Place| {
+        let mut name = name.to_vec();
+        if place.wants_directory {
+            name.push(b'/');
+        }
+        name
+    };
+    let flags = RenameFlags::from_bits_retain(flags);
+    rustix::fs::renameat_with(from, slash(old_name, old), to, slash(new_name, new), flags).map_err(raw)?;
+    Ok(Reply::Value(0))
+}
+
+/// `rename(old, new)`.
+pub fn rename(task: &Task<'_>) -> Done {
+    renamed(task, &task.named(HERE, 0, false)?, &task.named(HERE, 1, true)?, 0)
+}
+
+/// `renameat(directory, old, directory, new)`.
+pub fn renameat(task: &Task<'_>) -> Done {
+    renamed(task, &task.named(task.number(0), 1, false)?, &task.named(task.number(2), 3, true)?, 0)
+}
+
+/// `renameat2(directory, old, directory, new, flags)`.
+pub fn renameat2(task: &Task<'_>) -> Done {
+    let flags = unsigned(task.number(4));
+    renamed(task, &task.named(task.number(0), 1, false)?, &task.named(task.number(2), 3, true)?, flags)
+}
+
+fn linked(task: &Task<'_>, old: &Place, new: &Place) -> Done {
+    let found = old.there()?;
+    if is(&found.status, FileType::Directory) {
+        return Err(libc::EPERM.into());
+    }
+    if new.found.is_some() {
+        return Err(libc::EEXIST.into());
+    }
+    // What could be had by the new name must be had by the old one (chosen).
+    for operation in ["file-link", "file-read-data", "file-write-data"] {
+        task.ask(operation, &old.facts())?;
+    }
+    task.ask("file-write-create", &Facts::file(&new.path, old.kind()))?;
+    let (directory, name) = new.name()?;
+    let own = name_of(found.object.as_fd());
+    rustix::fs::linkat(rustix::fs::CWD, own, directory, name, AtFlags::SYMLINK_FOLLOW).map_err(raw)?;
+    Ok(Reply::Value(0))
+}
+
+/// `link(old, new)`.
+pub fn link(task: &Task<'_>) -> Done {
+    linked(task, &task.object(HERE, 0, false)?, &task.named(HERE, 1, true)?)
+}
+
+/// `linkat(directory, old, directory, new, flags)`.
+pub fn linkat(task: &Task<'_>) -> Done {
+    let flags = task.number(4);
+    let text = task.string(1)?;
+    let old = if text.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
+        task.own(task.number(0))?
+    } else {
+        let follow = flags & libc::AT_SYMLINK_FOLLOW != 0;
+        task.look_up(task.number(0), &text, How { follow, ..How::default() })?
+    };
+    linked(task, &old, &task.named(task.number(2), 3, true)?)
+}
+
+fn new_name<'p>(place: &'p Place) -> Result<(BorrowedFd<'p>, &'p [u8]), Denied> {
+    if place.found.is_some() {
+        return Err(libc::EEXIST.into());
+    }
+    place.name()
+}
+
+fn symlinked(task: &Task<'_>, target: usize, place: &Place) -> Done {
+    let target = task.string(target)?;
+    let (directory, name) = new_name(place)?;
+    task.ask("file-write-create", &Facts::file(&place.path, Some("SYMLINK")))?;
+    rustix::fs::symlinkat(target, directory, name).map_err(raw)?;
+    Ok(Reply::Value(0))
+}
+
+/// `symlink(target, path)`.
+pub fn symlink(task: &Task<'_>) -> Done {
+    symlinked(task, 0, &task.named(HERE, 1, true)?)
+}
+
+/// `symlinkat(target, directory, path)`.
+pub fn symlinkat(task: &Task<'_>) -> Done {
+    symlinked(task, 0, &task.named(task.number(1), 2, true)?)
+}
+
+fn directory_made(task: &Task<'_>, place: &Place, mode: i32) -> Done {
+    let (directory, name) = new_name(place)?;
+    task.ask("file-write-create", &Facts::file(&place.path, Some("DIRECTORY")))?;
+    let mode = Mode::from_raw_mode(unsigned(mode) & 0o7777);
+    task.with_mask(|| rustix::fs::mkdirat(directory, name, mode))?;
+    Ok(Reply::Value(0))
+}
+
+/// `mkdir(path, mode)`.
+pub fn mkdir(task: &Task<'_>) -> Done {
+    directory_made(task, &task.named(HERE, 0, true)?, task.number(1))
+}
+
+/// `mkdirat(directory, path, mode)`.
+pub fn mkdirat(task: &Task<'_>) -> Done {
+    directory_made(task, &task.named(task.number(0), 1, true)?, task.number(2))
+}
+
+fn node_made(task: &Task<'_>, place: &Place, mode: i32, device: u64) -> Done {
+    let (directory, name) = new_name(place)?;
+    let mode = unsigned(mode);
+    let (kind, sbpl) = match mode & libc::S_IFMT {
+        0 | libc::S_IFREG => (FileType::RegularFile, "REGULAR-FILE"),
+        libc::S_IFIFO => (FileType::Fifo, "FIFO"),
+        libc::S_IFSOCK => (FileType::Socket, "SOCKET"),
+        libc::S_IFCHR => (FileType::CharacterDevice, "CHARACTER-DEVICE"),
+        libc::S_IFBLK => (FileType::BlockDevice, "BLOCK-DEVICE"),
+        _ => return Err(libc::EINVAL.into()),
+    };
+    let facts = Facts::file(&place.path, Some(sbpl));
+    if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
+        task.ask("file-mknod", &facts)?;
+    }
+    task.ask("file-write-create", &facts)?;
+    let mode = Mode::from_raw_mode(mode & 0o7777);
+    task.with_mask(|| rustix::fs::mknodat(directory, name, kind, mode, device))?;
+    Ok(Reply::Value(0))
+}
+
+/// `mknod(path, mode, device)`.
+pub fn mknod(task: &Task<'_>) -> Done {
+    node_made(task, &task.named(HERE, 0, true)?, task.number(1), task.argument(2))
+}
+
+/// `mknodat(directory, path, mode, device)`.
+pub fn mknodat(task: &Task<'_>) -> Done {
+    node_made(task, &task.named(task.number(0), 1, true)?, task.number(2), task.argument(3))
+}
