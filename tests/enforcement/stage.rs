@@ -128,6 +128,11 @@ pub struct Stage {
 }
 
 impl Stage {
+    /// Whether root tries it.
+    pub fn is_by_root(&self) -> bool {
+        self.user == User::Same && is_root()
+    }
+
     /// A fresh one, for the attack of this name.
     pub fn new(name: &'static str, user: User) -> Self {
         let stage = Self { folder: open_folder(), name, user };

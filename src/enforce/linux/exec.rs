@@ -1,6 +1,6 @@
 //! In: a call that starts a program. Out: whether it may; and if the kernel started another one than was
-//! looked at, that one's end before its first instruction. Never: a start by the supervisor; only the
-//! kernel can do that, by a path that the caller may change meanwhile.
+//! looked at, or by another name, that one's end before its first instruction. Never: a start by the
+//! supervisor; only the kernel can do that, by a path that the caller may change meanwhile.
 
 use std::os::fd::AsFd;
 
@@ -22,7 +22,7 @@ const FIRST_LINE: usize = 256;
 pub fn execve(task: &Task<'_>) -> Result<Reply, Denied> {
     let path = task.string(0)?;
     let place = task.look_up(libc::AT_FDCWD, &path, How { follow: true, ..How::default() })?;
-    started(task, place)
+    started(task, place, path)
 }
 
 /// `execveat(directory, path, arguments, environment, flags)`.
@@ -36,7 +36,13 @@ pub fn execveat(task: &Task<'_>) -> Result<Reply, Denied> {
         let follow = flags & libc::AT_SYMLINK_NOFOLLOW == 0;
         task.look_up(directory, &path, How { follow, ..How::default() })?
     };
-    started(task, place)
+    // So the kernel calls it, to the program too.
+    let name = match (directory, path.as_slice()) {
+        (_, []) => format!("/dev/fd/{directory}").into_bytes(),
+        (_, [b'/', ..]) | (libc::AT_FDCWD, _) => path,
+        _ => [format!("/dev/fd/{directory}/").as_bytes(), &path].concat(),
+    };
+    started(task, place, name)
 }
 
 /// Which file of which file system.
@@ -58,7 +64,7 @@ fn interpreter(place: &Place) -> Option<Vec<u8>> {
     Some(name.to_vec())
 }
 
-fn started(task: &Task<'_>, mut place: Place) -> Result<Reply, Denied> {
+fn started(task: &Task<'_>, mut place: Place, given: Vec<u8>) -> Result<Reply, Denied> {
     let mut operation = "process-exec*";
     for _ in 0..=MAX_SCRIPTS {
         let found = place.found.as_ref().ok_or(libc::ENOENT)?;
@@ -68,7 +74,7 @@ fn started(task: &Task<'_>, mut place: Place) -> Result<Reply, Denied> {
         task.ask(operation, &Facts::file(&place.path, kind_of(&found.status)))?;
         let Some(name) = interpreter(&place) else {
             let wanted = identity(&found.status);
-            return watched(task, wanted);
+            return watched(task, wanted, &given);
         };
         operation = "process-exec-interpreter";
         place = task.look_up(libc::AT_FDCWD, &name, How { follow: true, ..How::default() })?;
@@ -76,8 +82,9 @@ fn started(task: &Task<'_>, mut place: Place) -> Result<Reply, Denied> {
     Err(libc::ELOOP.into())
 }
 
-/// Lets the kernel start a program, and looks which one that became.
-fn watched(task: &Task<'_>, wanted: (u64, u64)) -> Result<Reply, Denied> {
+/// Lets the kernel start a program, and looks which one that became, and by which name: scripts of one
+/// interpreter differ in nothing else, and the interpreter opens its script by that name.
+fn watched(task: &Task<'_>, wanted: (u64, u64), name: &[u8]) -> Result<Reply, Denied> {
     let thread = task.thread();
     // Who traces a process could change what it starts; that one is outside, so nothing is known of it.
     if let Err(error) = system::looking_into(|| system::trace_programs(thread)) {
@@ -93,7 +100,8 @@ fn watched(task: &Task<'_>, wanted: (u64, u64)) -> Result<Reply, Denied> {
             Ok(Stop::Program(thread)) => {
                 let program = system::looking_into(|| rustix::fs::stat(format!("/proc/{thread}/exe")))
                     .map(|status| identity(&status));
-                if !answered || program != Ok(wanted) {
+                let is_named = processes::name_given(thread).is_ok_and(|given| given == name);
+                if !answered || program != Ok(wanted) || !is_named {
                     task.supervisor.judge.note(thread, "execve", "another program was started than was asked for");
                     system::kill(processes::process_of(thread).unwrap_or(thread));
                 }

@@ -210,6 +210,7 @@ fn start_and_supervise(plan: Plan, command: Command, alive: OwnedFd, report_to: 
     };
     let_go_of_standard_streams()?;
     let supervisor = Supervisor::new(judge, listener, first);
+    system::keep_out();
     std::thread::Builder::new().spawn(move || {
         // Closed without a byte: who waited was killed.
         if read::<1>(&alive).is_err() {

@@ -130,6 +130,10 @@ fn sent(
     control: &[u8],
     flags: i32,
 ) -> Result<i64, Denied> {
+    // The kernel would go on to read memory of the supervisor's; it says the same where it has no room for that.
+    if flags & libc::MSG_ZEROCOPY != 0 {
+        return Err(libc::ENOBUFS.into());
+    }
     let socket = Socket::of(task, descriptor)?;
     let control = control_of(task, control)?;
     let mut data = Vec::new();
@@ -172,7 +176,7 @@ fn sent(
     let result = loop {
         match system::send(socket.socket.as_fd(), &message, flags | libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT) {
             Err(error) if error.raw_os_error() == Some(libc::EAGAIN) && waits => {
-                wait_for_room(task, socket.socket.as_fd())?;
+                task.waiting(|| wait_for_room(task, socket.socket.as_fd()))??;
             }
             other => break other,
         }

@@ -21,6 +21,7 @@ mod signals;
 mod sockets;
 mod supervisor;
 mod system;
+mod waits;
 mod walk;
 
 use std::collections::BTreeMap;

@@ -67,6 +67,19 @@ pub fn program_of(thread: u32) -> Option<Vec<u8>> {
     Some(std::os::unix::ffi::OsStringExt::into_vec(path.into_os_string()))
 }
 
+/// The name by which the kernel was asked for the program of a process (AT_EXECFN). Only of use before that
+/// program's first instruction.
+///
+/// # Errors
+/// EIO where the kernel tells of none.
+pub fn name_given(thread: u32) -> Result<Vec<u8>, Errno> {
+    let read = || std::fs::read(format!("/proc/{thread}/auxv"));
+    let vector = super::system::looking_into(read).map_err(|error| errno(&error))?;
+    let word = |bytes: &[u8]| bytes.try_into().map_or(0, u64::from_ne_bytes);
+    let entry = vector.chunks_exact(16).map(|entry| entry.split_at(8)).find(|(kind, _)| word(kind) == libc::AT_EXECFN);
+    string(thread, word(entry.ok_or(libc::EIO)?.1))
+}
+
 /// A descriptor of a thread, as one of ours: the same open file.
 ///
 /// # Errors

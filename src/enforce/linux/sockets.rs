@@ -11,7 +11,7 @@ use super::judge::{Denied, Facts};
 use super::processes;
 use super::supervisor::{How, Reply, Task};
 use super::system;
-use super::walk::{kind_of, name_of};
+use super::walk::{End, kind_of, name_of};
 use crate::policy::rules::Address;
 
 type Done = Result<Reply, Denied>;
@@ -218,14 +218,10 @@ pub fn wait_for_room(task: &Task<'_>, socket: BorrowedFd<'_>) -> Result<(), Deni
 }
 
 fn connected(task: &Task<'_>, socket: &Socket, address: &[u8]) -> Done {
-    match system::address_call(socket.socket.as_fd(), address, false) {
-        Ok(()) => Ok(Reply::Value(0)),
-        Err(error) => Err(Denied::from(system::errno(&error))).or_else(|denied| {
-            // A caller that is gone is told nothing.
-            task.still()?;
-            Err(denied)
-        }),
-    }
+    let connect = || system::address_call(socket.socket.as_fd(), address, false);
+    let done = if socket.waits() { task.waiting(connect)? } else { connect() };
+    done.map_err(|error| Denied::from(system::errno(&error)))?;
+    Ok(Reply::Value(0))
 }
 
 /// `connect(socket, address, length)`.
@@ -275,8 +271,11 @@ pub fn bind(task: &Task<'_>) -> Done {
         Target::Path(path) => {
             let how = How { follow: false, may_be_missing: true, wants_name: true };
             let place = task.look_up(libc::AT_FDCWD, &path, how)?;
-            if place.found.is_some() {
+            if place.end != End::Name || place.found.is_some() {
                 return Err(libc::EADDRINUSE.into());
+            }
+            if place.slash {
+                return Err(libc::ENOENT.into());
             }
             let facts = Facts::file(&place.path, Some("SOCKET"));
             task.ask("network-bind", &facts)?;

@@ -13,10 +13,17 @@ use super::calls::{self, Call};
 use super::judge::{Denied, Facts, Judge};
 use super::processes::{self, Status};
 use super::system::{self, Answer, Credentials, Notification};
+use super::waits::Waits;
 use super::walk::{self, Lookup, Place};
 
-/// Most calls that are answered at once: some wait, for a peer or a reader. More wait until one is done.
-const MAX_AT_ONCE: usize = 512;
+/// Most calls that are answered at once. More wait until one is done.
+const MAX_AT_ONCE: usize = 1024;
+
+/// Most of those that wait for somebody else.
+const MAX_WAITING: usize = 768;
+
+/// So many descriptors are held for a call at once, at most: what was found, what is opened, where from.
+const DESCRIPTORS: u64 = 4;
 
 /// Threads that stay when there is nothing to do.
 const STAY: usize = 4;
@@ -52,7 +59,10 @@ pub struct Supervisor {
     /// Somebody may act as somebody else than the supervisor.
     changed: AtomicBool,
     threads: AtomicUsize,
-    waiting: AtomicUsize,
+    /// Threads of ours that wait for the next call.
+    idle: AtomicUsize,
+    /// And those that wait for somebody else in one.
+    pub waits: Waits,
     turn: Mutex<()>,
     ended: AtomicBool,
     /// Who this process is, where it could act as somebody else.
@@ -62,7 +72,7 @@ pub struct Supervisor {
 /// A call that is to be answered.
 pub struct Task<'a> {
     /// Who answers.
-    pub supervisor: &'a Supervisor,
+    pub supervisor: &'a Arc<Supervisor>,
     /// What was asked.
     pub notification: Notification,
 }
@@ -72,6 +82,7 @@ impl Supervisor {
     #[must_use]
     pub fn new(judge: Judge, listener: OwnedFd, first: u32) -> Arc<Self> {
         system::answer_at_once(listener.as_fd());
+        let room = usize::try_from(system::most_descriptors() / DESCRIPTORS).unwrap_or(usize::MAX);
         Arc::new(Self {
             judge,
             process: std::process::id(),
@@ -80,7 +91,8 @@ impl Supervisor {
             calls: calls::all().map(|call| (call.number, call)).collect(),
             changed: AtomicBool::new(false),
             threads: AtomicUsize::new(1),
-            waiting: AtomicUsize::new(0),
+            idle: AtomicUsize::new(0),
+            waits: Waits::new(MAX_WAITING.min(room)),
             turn: Mutex::new(()),
             ended: AtomicBool::new(false),
             // Where that cannot be read nobody's rights can, and nothing is done for anybody.
@@ -104,37 +116,57 @@ impl Supervisor {
             return;
         }
         while let Some(notification) = self.next() {
-            if self.waiting.load(Ordering::Acquire) == 0 {
+            if self.idle.load(Ordering::Acquire) == 0 {
                 self.more_threads();
             }
             let task = Task { supervisor: self, notification };
             task.answer();
-            if self.waiting.load(Ordering::Acquire) >= STAY {
+            if self.idle.load(Ordering::Acquire) >= STAY {
                 break;
             }
         }
         self.threads.fetch_sub(1, Ordering::AcqRel);
     }
 
-    fn more_threads(self: &Arc<Self>) {
+    /// Whether it could be started.
+    fn more_threads(self: &Arc<Self>) -> bool {
         if self.threads.fetch_add(1, Ordering::AcqRel) >= MAX_AT_ONCE {
             self.threads.fetch_sub(1, Ordering::AcqRel);
-            return;
+            return false;
         }
         let supervisor = Arc::clone(self);
         let started = std::thread::Builder::new().stack_size(512 * 1024).spawn(move || supervisor.serve());
         if started.is_err() {
             self.threads.fetch_sub(1, Ordering::AcqRel);
         }
+        started.is_ok()
+    }
+
+    /// Whether somebody takes the next call while this thread waits.
+    #[must_use]
+    pub fn is_served(self: &Arc<Self>) -> bool {
+        self.idle.load(Ordering::Acquire) > 0 || self.more_threads()
+    }
+
+    /// Whether the caller of a call still waits for the answer.
+    #[must_use]
+    pub fn is_waiting(&self, call: u64) -> bool {
+        system::is_waiting(self.listener.as_fd(), call)
+    }
+
+    /// Whether no process is left under the policy.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended.load(Ordering::Acquire)
     }
 
     /// The next call. One thread waits at a time.
     fn next(&self) -> Option<Notification> {
-        self.waiting.fetch_add(1, Ordering::AcqRel);
+        self.idle.fetch_add(1, Ordering::AcqRel);
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let notification = self.received();
         drop(turn);
-        self.waiting.fetch_sub(1, Ordering::AcqRel);
+        self.idle.fetch_sub(1, Ordering::AcqRel);
         notification
     }
 
@@ -197,6 +229,12 @@ impl Task<'_> {
         self.notification.thread
     }
 
+    /// The call's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.supervisor.calls.get(&self.notification.call).map_or("", |call| call.name)
+    }
+
     /// An argument.
     #[must_use]
     pub fn argument(&self, number: usize) -> u64 {
@@ -221,7 +259,7 @@ impl Task<'_> {
     /// # Errors
     /// ENOENT where it does not.
     pub fn still(&self) -> Result<(), Denied> {
-        if system::is_waiting(self.listener(), self.notification.id) { Ok(()) } else { Err(libc::ENOENT.into()) }
+        if self.supervisor.is_waiting(self.notification.id) { Ok(()) } else { Err(libc::ENOENT.into()) }
     }
 
     /// Asks the policy.

@@ -38,8 +38,34 @@ pub struct Place {
     pub path: Vec<u8>,
     /// It is no file of the file system: a pipe, a socket, memory.
     pub is_anonymous: bool,
-    /// It must be a directory: the path ends in a slash.
-    pub wants_directory: bool,
+    /// How the path that was given ends.
+    pub end: End,
+    /// It, or the symlink that it ends in, ends in a slash.
+    pub slash: bool,
+}
+
+/// The last component of a path, as far as the kernel tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// A name.
+    Name,
+    /// `.`
+    Dot,
+    /// `..`
+    Parent,
+    /// There is none: `/`.
+    Root,
+}
+
+impl End {
+    fn of(path: &[u8]) -> Self {
+        match path.rsplit(|byte| *byte == b'/').find(|name| !name.is_empty()) {
+            None => Self::Root,
+            Some(b".") => Self::Dot,
+            Some(b"..") => Self::Parent,
+            Some(_) => Self::Name,
+        }
+    }
 }
 
 /// How a lookup goes.
@@ -50,7 +76,8 @@ pub struct Lookup<'a> {
     pub supervisor: u32,
     /// Follow a symlink at the end.
     pub follow: bool,
-    /// The last component need not be there.
+    /// The last component need not be there. Where only the object is wanted it is about to be made then: no
+    /// directory is, so that a slash at the end is an error of its own.
     pub may_be_missing: bool,
     /// The directory and the name of the last component are wanted, also where the object is there.
     pub wants_name: bool,
@@ -125,41 +152,63 @@ pub fn look_up(start: Option<OwnedFd>, path: &[u8], lookup: &mut Lookup<'_>) -> 
     if path.is_empty() {
         return Err(libc::ENOENT.into());
     }
-    let wants_directory = path.ends_with(b"/") || path.ends_with(b"/.");
+    let end = End::of(path);
+    let slash = path.ends_with(b"/");
     let start = match start {
         Some(start) if !path.starts_with(b"/") => start,
         None if !path.starts_with(b"/") => return Err(libc::EBADF.into()),
         _ => root()?,
     };
+    if lookup.wants_name {
+        // A name is not followed, whatever stands behind it; all else leads to a directory that has none here.
+        let mut place = walk(start, path, end != End::Name, Ending { end, slash }, lookup)?;
+        if end != End::Name {
+            place.last = None;
+        }
+        return Ok(place);
+    }
     // Most paths cross nothing; then the kernel finds the object in one step.
-    let follow = lookup.follow || wants_directory;
-    if !lookup.wants_name {
-        let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-        if let Ok(object) = rustix::fs::openat2(&start, path, HOLD, Mode::empty(), resolve) {
-            let status = rustix::fs::fstat(&object).map_err(raw)?;
-            if !(follow && file_type(&status) == FileType::Symlink) {
-                return found(object, status, wants_directory, lookup);
-            }
+    let follow = lookup.follow || slash || end != End::Name;
+    let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
+    if let Ok(object) = rustix::fs::openat2(&start, path, HOLD, Mode::empty(), resolve) {
+        let status = rustix::fs::fstat(&object).map_err(raw)?;
+        if !(follow && file_type(&status) == FileType::Symlink) {
+            return found(object, status, Ending { end, slash }, lookup);
         }
     }
-    walk(start, path, follow, wants_directory, lookup)
+    walk(start, path, follow, Ending { end, slash }, lookup)
+}
+
+/// What a path ends in.
+#[derive(Clone, Copy)]
+struct Ending {
+    end: End,
+    slash: bool,
 }
 
 /// An object that was found, with its spelling.
-fn found(object: OwnedFd, status: Stat, wants_directory: bool, lookup: &Lookup<'_>) -> Result<Place, Denied> {
+fn found(object: OwnedFd, status: Stat, ending: Ending, lookup: &Lookup<'_>) -> Result<Place, Denied> {
     let (path, is_anonymous) = path_of(object.as_fd())?;
-    guard(&path, lookup.supervisor)?;
-    if wants_directory && file_type(&status) != FileType::Directory {
-        return Err(libc::ENOTDIR.into());
+    guard(object.as_fd(), &path, lookup.supervisor)?;
+    let Ending { end, slash } = ending;
+    if file_type(&status) != FileType::Directory {
+        // Whoever wants the name says himself what a slash behind it means.
+        let slash = slash && !lookup.wants_name;
+        if slash && lookup.may_be_missing {
+            return Err(libc::EISDIR.into());
+        }
+        if slash || end != End::Name {
+            return Err(libc::ENOTDIR.into());
+        }
     }
-    Ok(Place { found: Some(Found { object, status }), last: None, path, is_anonymous, wants_directory })
+    Ok(Place { found: Some(Found { object, status }), last: None, path, is_anonymous, end, slash })
 }
 
 fn walk(
     start: OwnedFd,
     path: &[u8],
     follow: bool,
-    mut wants_directory: bool,
+    mut ending: Ending,
     lookup: &mut Lookup<'_>,
 ) -> Result<Place, Denied> {
     // Still to be looked up, last component first.
@@ -179,9 +228,10 @@ fn walk(
             Err(libc::ENOENT) if is_last && lookup.may_be_missing => {
                 let (directory, _) = path_of(here.as_fd())?;
                 let path = join(&directory, &name);
-                guard(&path, lookup.supervisor)?;
+                guard(here.as_fd(), &path, lookup.supervisor)?;
                 let last = Some((here, name));
-                return Ok(Place { found: None, last, path, is_anonymous: false, wants_directory });
+                let Ending { end, slash } = ending;
+                return Ok(Place { found: None, last, path, is_anonymous: false, end, slash });
             }
             Err(errno) => return Err(errno.into()),
         };
@@ -192,21 +242,23 @@ fn walk(
                 if links > MAX_LINKS {
                     return Err(libc::ELOOP.into());
                 }
-                let on_proc = rustix::fs::fstatfs(&here).is_ok_and(|system| system.f_type == libc::PROC_SUPER_MAGIC);
-                if on_proc {
+                if is_on_proc(here.as_fd()) {
                     let at_root = rustix::fs::fstat(&here).is_ok_and(|status| status.st_ino == PROC_ROOT);
                     if !at_root {
                         // A magic link: no text says where it leads.
                         let (spelling, _) = path_of(here.as_fd())?;
-                        guard(&spelling, lookup.supervisor)?;
+                        guard(here.as_fd(), &spelling, lookup.supervisor)?;
+                        let own = super::processes::process_of(lookup.thread);
+                        let owners = processes_in(here.as_fd(), &spelling);
+                        let is_own = |thread: &u32| super::processes::process_of(*thread) == own;
+                        let is_own = !owners.is_empty() && owners.iter().all(is_own);
                         let object = rustix::fs::openat(&here, &name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())
                             .map_err(raw)?;
                         if is_last {
                             let status = rustix::fs::fstat(&object).map_err(raw)?;
-                            let place = found(object, status, wants_directory, lookup)?;
+                            let place = found(object, status, ending, lookup)?;
                             // What has no path can be told by no policy: only its owner gets at it.
-                            let owner = process_in(&spelling).and_then(super::processes::process_of);
-                            if place.is_anonymous && owner != super::processes::process_of(lookup.thread) {
+                            if place.is_anonymous && !is_own {
                                 return Err(libc::EACCES.into());
                             }
                             return Ok(place);
@@ -235,7 +287,11 @@ fn walk(
                 if target.is_empty() || length > PATH_MAX * MAX_LINKS {
                     return Err(libc::ENAMETOOLONG.into());
                 }
-                wants_directory |= is_last && target.ends_with(b"/");
+                if is_last {
+                    // The path goes on with what it says: its end is the path's, where that had none of its own.
+                    let end = if ending.end == End::Name { End::of(&target) } else { ending.end };
+                    ending = Ending { end, slash: ending.slash || target.ends_with(b"/") };
+                }
                 if target.starts_with(b"/") {
                     here = root()?;
                 }
@@ -243,7 +299,7 @@ fn walk(
             }
             kind => {
                 if is_last {
-                    let mut place = found(object, status, wants_directory, lookup)?;
+                    let mut place = found(object, status, ending, lookup)?;
                     if lookup.wants_name {
                         // A name is what is asked about then, whatever it leads to meanwhile.
                         let (directory, _) = path_of(here.as_fd())?;
@@ -260,7 +316,7 @@ fn walk(
         }
     }
     let status = rustix::fs::fstat(&here).map_err(raw)?;
-    found(here, status, wants_directory, lookup)
+    found(here, status, ending, lookup)
 }
 
 fn components(path: &[u8]) -> Vec<Vec<u8>> {
@@ -277,21 +333,25 @@ fn is_of_every_linux(link: &[u8], target: &[u8]) -> bool {
     name == parent && [&b"bin"[..], b"sbin", b"lib", b"lib32", b"lib64", b"libx32"].contains(&name)
 }
 
-/// The number of the process, or thread, that a path in `/proc` is about.
+/// Whether it lies on a proc file system, wherever that is mounted.
+fn is_on_proc(object: BorrowedFd<'_>) -> bool {
+    rustix::fs::fstatfs(object).is_ok_and(|system| system.f_type == libc::PROC_SUPER_MAGIC)
+}
+
+/// The processes, or threads, that an object of a proc file system may be about: the numbers in its path. One
+/// of the place where that is mounted may be among them.
 #[must_use]
-pub fn process_in(path: &[u8]) -> Option<u32> {
-    let rest = path.strip_prefix(b"/proc/")?;
-    let first = rest.split(|byte| *byte == b'/').next()?;
-    std::str::from_utf8(first).ok()?.parse().ok()
+pub fn processes_in(object: BorrowedFd<'_>, path: &[u8]) -> Vec<u32> {
+    let number = |name: &[u8]| std::str::from_utf8(name).ok()?.parse().ok();
+    let numbers: Vec<u32> = path.split(|byte| *byte == b'/').filter_map(number).collect();
+    if numbers.is_empty() || !is_on_proc(object) { Vec::new() } else { numbers }
 }
 
 /// Nobody may look into the supervisor.
-fn guard(path: &[u8], supervisor: u32) -> Result<(), Denied> {
-    match process_in(path) {
-        // Its threads are found by number as well.
-        Some(thread) if super::processes::process_of(thread) == Some(supervisor) => Err(libc::EACCES.into()),
-        _ => Ok(()),
-    }
+fn guard(object: BorrowedFd<'_>, path: &[u8], supervisor: u32) -> Result<(), Denied> {
+    // Its threads are found by number as well.
+    let is_its = |thread: u32| super::processes::process_of(thread) == Some(supervisor);
+    if processes_in(object, path).into_iter().any(is_its) { Err(libc::EACCES.into()) } else { Ok(()) }
 }
 
 /// As the kernel's `fs.protected_symlinks` has it: in a directory for all, only the owner of a link, or

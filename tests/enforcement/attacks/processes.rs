@@ -59,6 +59,44 @@ pub(super) fn memory(stage: &Stage) {
         ]);
     }
     stage.run(&stage.but("file-read-data"), &[&victim.id()]).expect(&[("supervisor, read", "EACCES")]);
+    // Where reading is asked of nobody, the kernel keeps an ordinary user out.
+    if !stage.is_by_root() {
+        let profile = "(version 1)(allow default)(deny network*)";
+        stage.run(profile, &[&victim.id()]).expect(&[("supervisor, read", "EACCES")]);
+    }
+}
+
+/// Another proc file system at another place; seen by this thread and what it starts only.
+pub(super) fn another_proc(stage: &Stage) {
+    std::thread::scope(|scope| {
+        let mounted = scope.spawn(|| {
+            call(libc::SYS_unshare, &[libc::CLONE_NEWNS as u64]).unwrap();
+            let nowhere = text("none");
+            let at = text(&stage.path("a/proc"));
+            let kind = text("proc");
+            std::fs::create_dir(stage.path("a/proc")).unwrap();
+            let private = (libc::MS_REC | libc::MS_PRIVATE) as u64;
+            let root = text("/");
+            call(libc::SYS_mount, &[nowhere.as_ptr() as u64, root.as_ptr() as u64, 0, private, 0]).unwrap();
+            call(libc::SYS_mount, &[kind.as_ptr() as u64, at.as_ptr() as u64, kind.as_ptr() as u64, 0, 0]).unwrap();
+            let victim = stage.victim();
+            stage.run(&stage.but("file-read-data"), &[&victim.id()]).expect(&[
+                ("own", "ok"),
+                ("victim", "EACCES"),
+                ("supervisor", "EACCES"),
+                ("supervisor, read", "EACCES"),
+            ]);
+        });
+        mounted.join().unwrap();
+    });
+}
+
+pub(super) fn another_proc_inside(inside: &Inside) {
+    let memory = |process: u32| inside.path(&format!("a/proc/{process}/mem"));
+    inside.opens("own", &memory(std::process::id()), libc::O_RDWR);
+    inside.opens("victim", &inside.path(&format!("a/proc/{}/mem", inside.argument(0))), libc::O_RDWR);
+    inside.opens("supervisor", &memory(supervisor()), libc::O_RDWR);
+    inside.opens("supervisor, read", &memory(supervisor()), libc::O_RDONLY);
 }
 
 pub(super) fn memory_inside(inside: &Inside) {
@@ -116,7 +154,7 @@ pub(super) fn waiting_inside(inside: &Inside) {
     let pipe = inside.path("a/pipe");
     by_path(libc::SYS_mknod, &pipe, &[u64::from(libc::S_IFIFO | 0o600), 0]).unwrap();
     let children: Vec<i32> =
-        (0..600).map(|_| system::fork(|| i32::from(open(&inside.path("a/pipe"), libc::O_RDONLY).is_err()))).collect();
+        (0..1000).map(|_| system::fork(|| i32::from(open(&inside.path("a/pipe"), libc::O_RDONLY).is_err()))).collect();
     inside.opens("while", &inside.path("a/x"), libc::O_RDONLY);
     for child in children {
         let _ = call(libc::SYS_kill, &[child as u64, libc::SIGKILL as u64]);

@@ -14,7 +14,7 @@ use super::judge::{Denied, Facts};
 use super::processes;
 use super::supervisor::{How, Reply, Task};
 use super::system;
-use super::walk::{self, Found, Place, kind_of, name_of};
+use super::walk::{self, End, Found, Place, kind_of, name_of};
 
 pub use changes::*;
 pub use names::*;
@@ -89,7 +89,7 @@ impl Task<'_> {
         let status = rustix::fs::fstat(&object).map_err(raw)?;
         let (path, is_anonymous) = walk::path_of(object.as_fd())?;
         let found = Some(Found { object, status });
-        Ok(Place { found, last: None, path, is_anonymous, wants_directory: false })
+        Ok(Place { found, last: None, path, is_anonymous, end: End::Name, slash: false })
     }
 
     /// What a descriptor of the caller holds that is more than a place: those calls take no others.

@@ -3,60 +3,79 @@
 
 use super::*;
 
-fn unlinked(task: &Task<'_>, place: &Place, flags: AtFlags) -> Done {
-    place.there()?;
+fn removed(task: &Task<'_>, place: &Place, flags: AtFlags) -> Done {
     task.ask("file-write-unlink", &place.facts())?;
     let (directory, name) = place.name()?;
     rustix::fs::unlinkat(directory, name, flags).map_err(raw)?;
     Ok(Reply::Value(0))
 }
 
-/// `unlink(path)`.
-pub fn unlink(task: &Task<'_>) -> Done {
-    let place = task.named(HERE, 0, false)?;
-    if place.wants_directory {
+fn unlinked(task: &Task<'_>, place: &Place) -> Done {
+    if place.end != End::Name {
+        return Err(libc::EISDIR.into());
+    }
+    let found = place.there()?;
+    if place.slash {
+        return Err(if is(&found.status, FileType::Directory) { libc::EISDIR } else { libc::ENOTDIR }.into());
+    }
+    removed(task, place, AtFlags::empty())
+}
+
+fn directory_removed(task: &Task<'_>, place: &Place) -> Done {
+    match place.end {
+        End::Name => {}
+        End::Dot => return Err(libc::EINVAL.into()),
+        End::Parent => return Err(libc::ENOTEMPTY.into()),
+        End::Root => return Err(libc::EBUSY.into()),
+    }
+    if !is(&place.there()?.status, FileType::Directory) {
         return Err(libc::ENOTDIR.into());
     }
-    unlinked(task, &place, AtFlags::empty())
+    removed(task, place, AtFlags::REMOVEDIR)
+}
+
+/// `unlink(path)`.
+pub fn unlink(task: &Task<'_>) -> Done {
+    unlinked(task, &task.named(HERE, 0, false)?)
 }
 
 /// `rmdir(path)`.
 pub fn rmdir(task: &Task<'_>) -> Done {
-    unlinked(task, &task.named(HERE, 0, false)?, AtFlags::REMOVEDIR)
+    directory_removed(task, &task.named(HERE, 0, false)?)
 }
 
 /// `unlinkat(directory, path, flags)`.
 pub fn unlinkat(task: &Task<'_>) -> Done {
-    let place = task.named(task.number(0), 1, false)?;
     let flags = task.number(2);
     if flags & !libc::AT_REMOVEDIR != 0 {
         return Err(libc::EINVAL.into());
     }
-    if flags == 0 && place.wants_directory {
-        return Err(libc::ENOTDIR.into());
-    }
-    unlinked(task, &place, AtFlags::from_bits_retain(unsigned(flags)))
+    let place = task.named(task.number(0), 1, false)?;
+    if flags == 0 { unlinked(task, &place) } else { directory_removed(task, &place) }
 }
 
 fn renamed(task: &Task<'_>, old: &Place, new: &Place, flags: u32) -> Done {
-    old.there()?;
-    let swaps = flags & libc::RENAME_EXCHANGE != 0;
-    if flags & !(libc::RENAME_EXCHANGE | libc::RENAME_NOREPLACE) != 0 {
-        return Err(libc::EINVAL.into());
+    if old.end != End::Name {
+        return Err(libc::EBUSY.into());
     }
+    if new.end != End::Name {
+        let keeps = flags & libc::RENAME_NOREPLACE != 0;
+        return Err(if keeps { libc::EEXIST } else { libc::EBUSY }.into());
+    }
+    old.there()?;
     task.ask("file-write-unlink", &old.facts())?;
     task.ask("file-write-create", &Facts::file(&new.path, old.kind()))?;
     if new.found.is_some() {
         task.ask("file-write-unlink", &new.facts())?;
-        if swaps {
+        if flags & libc::RENAME_EXCHANGE != 0 {
             task.ask("file-write-create", &Facts::file(&old.path, new.kind()))?;
         }
     }
     let ((from, old_name), (to, new_name)) = (old.name()?, new.name()?);
-    // A slash at the end wants a directory, as it did in what was asked for.
+    // What a slash at the end means is the kernel's to say.
     let slash = |name: &[u8], place: &Place| {
         let mut name = name.to_vec();
-        if place.wants_directory {
+        if place.slash {
             name.push(b'/');
         }
         name
@@ -68,34 +87,36 @@ fn renamed(task: &Task<'_>, old: &Place, new: &Place, flags: u32) -> Done {
 
 /// `rename(old, new)`.
 pub fn rename(task: &Task<'_>) -> Done {
-    renamed(task, &task.named(HERE, 0, false)?, &task.named(HERE, 1, true)?, 0)
+    renamed(task, &task.named(HERE, 0, true)?, &task.named(HERE, 1, true)?, 0)
 }
 
 /// `renameat(directory, old, directory, new)`.
 pub fn renameat(task: &Task<'_>) -> Done {
-    renamed(task, &task.named(task.number(0), 1, false)?, &task.named(task.number(2), 3, true)?, 0)
+    renamed(task, &task.named(task.number(0), 1, true)?, &task.named(task.number(2), 3, true)?, 0)
 }
 
 /// `renameat2(directory, old, directory, new, flags)`.
 pub fn renameat2(task: &Task<'_>) -> Done {
     let flags = unsigned(task.number(4));
-    renamed(task, &task.named(task.number(0), 1, false)?, &task.named(task.number(2), 3, true)?, flags)
+    // RENAME_WHITEOUT is for file systems.
+    let both = libc::RENAME_EXCHANGE | libc::RENAME_NOREPLACE;
+    if flags & !both != 0 || flags == both {
+        return Err(libc::EINVAL.into());
+    }
+    renamed(task, &task.named(task.number(0), 1, true)?, &task.named(task.number(2), 3, true)?, flags)
 }
 
 fn linked(task: &Task<'_>, old: &Place, new: &Place) -> Done {
     let found = old.there()?;
+    let (directory, name) = new_name(new)?;
     if is(&found.status, FileType::Directory) {
         return Err(libc::EPERM.into());
-    }
-    if new.found.is_some() {
-        return Err(libc::EEXIST.into());
     }
     // What could be had by the new name must be had by the old one (chosen).
     for operation in ["file-link", "file-read-data", "file-write-data"] {
         task.ask(operation, &old.facts())?;
     }
     task.ask("file-write-create", &Facts::file(&new.path, old.kind()))?;
-    let (directory, name) = new.name()?;
     let own = name_of(found.object.as_fd());
     rustix::fs::linkat(rustix::fs::CWD, own, directory, name, AtFlags::SYMLINK_FOLLOW).map_err(raw)?;
     Ok(Reply::Value(0))
@@ -119,8 +140,14 @@ pub fn linkat(task: &Task<'_>) -> Done {
     linked(task, &old, &task.named(task.number(2), 3, true)?)
 }
 
-fn new_name<'p>(place: &'p Place) -> Result<(BorrowedFd<'p>, &'p [u8]), Denied> {
-    if place.found.is_some() {
+/// A name that is about to be taken, by something else than a directory.
+fn new_name(place: &Place) -> Result<(BorrowedFd<'_>, &[u8]), Denied> {
+    let taken = new_directory_name(place)?;
+    if place.slash { Err(libc::ENOENT.into()) } else { Ok(taken) }
+}
+
+fn new_directory_name(place: &Place) -> Result<(BorrowedFd<'_>, &[u8]), Denied> {
+    if place.end != End::Name || place.found.is_some() {
         return Err(libc::EEXIST.into());
     }
     place.name()
@@ -128,6 +155,9 @@ fn new_name<'p>(place: &'p Place) -> Result<(BorrowedFd<'p>, &'p [u8]), Denied> 
 
 fn symlinked(task: &Task<'_>, target: usize, place: &Place) -> Done {
     let target = task.string(target)?;
+    if target.is_empty() {
+        return Err(libc::ENOENT.into());
+    }
     let (directory, name) = new_name(place)?;
     task.ask("file-write-create", &Facts::file(&place.path, Some("SYMLINK")))?;
     rustix::fs::symlinkat(target, directory, name).map_err(raw)?;
@@ -145,7 +175,7 @@ pub fn symlinkat(task: &Task<'_>) -> Done {
 }
 
 fn directory_made(task: &Task<'_>, place: &Place, mode: i32) -> Done {
-    let (directory, name) = new_name(place)?;
+    let (directory, name) = new_directory_name(place)?;
     task.ask("file-write-create", &Facts::file(&place.path, Some("DIRECTORY")))?;
     let mode = Mode::from_raw_mode(unsigned(mode) & 0o7777);
     task.with_mask(|| rustix::fs::mkdirat(directory, name, mode))?;
@@ -163,7 +193,6 @@ pub fn mkdirat(task: &Task<'_>) -> Done {
 }
 
 fn node_made(task: &Task<'_>, place: &Place, mode: i32, device: u64) -> Done {
-    let (directory, name) = new_name(place)?;
     let mode = unsigned(mode);
     let (kind, sbpl) = match mode & libc::S_IFMT {
         0 | libc::S_IFREG => (FileType::RegularFile, "REGULAR-FILE"),
@@ -171,8 +200,10 @@ fn node_made(task: &Task<'_>, place: &Place, mode: i32, device: u64) -> Done {
         libc::S_IFSOCK => (FileType::Socket, "SOCKET"),
         libc::S_IFCHR => (FileType::CharacterDevice, "CHARACTER-DEVICE"),
         libc::S_IFBLK => (FileType::BlockDevice, "BLOCK-DEVICE"),
+        libc::S_IFDIR => return Err(libc::EPERM.into()),
         _ => return Err(libc::EINVAL.into()),
     };
+    let (directory, name) = new_name(place)?;
     let facts = Facts::file(&place.path, Some(sbpl));
     if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
         task.ask("file-mknod", &facts)?;

@@ -3,13 +3,14 @@
 use super::*;
 
 /// Writing to the memory of a process outside would be acting there.
-fn guard_memory(task: &Task<'_>, place: &Place) -> Result<(), Denied> {
-    if place.path.starts_with(b"/proc/")
-        && (place.path.ends_with(b"/mem") || place.path.ends_with(b"/clear_refs"))
-        && let Some(thread) = walk::process_in(&place.path)
-        && processes::process_of(thread) != processes::process_of(task.thread())
-    {
-        task.supervisor.judge.note(task.thread(), "open", "the memory of another process is not written");
+fn guard_memory(task: &Task<'_>, found: &Found, path: &[u8]) -> Result<(), Denied> {
+    if !path.ends_with(b"/mem") && !path.ends_with(b"/clear_refs") {
+        return Ok(());
+    }
+    let own = processes::process_of(task.thread());
+    let processes = walk::processes_in(found.object.as_fd(), path);
+    if processes.into_iter().any(|thread| processes::process_of(thread) != own) {
+        task.supervisor.judge.note(task.thread(), task.name(), "the memory of another process is not written");
         return Err(libc::EACCES.into());
     }
     Ok(())
@@ -48,32 +49,39 @@ fn opened(task: &Task<'_>, directory: i32, path: &[u8], flags: i32, mode: u32) -
     for _ in 0..16 {
         let how = How { follow: follow && !only_new, may_be_missing: creates, wants_name: false };
         let place = task.look_up(directory, path, how)?;
+        // No file has a name that ends so.
+        if creates && place.slash && place.end == End::Name {
+            return Err(libc::EISDIR.into());
+        }
         match &place.found {
             Some(_) if only_new => return Err(libc::EEXIST.into()),
             Some(found) => {
-                if is(&found.status, FileType::Symlink) {
-                    return Err(libc::ELOOP.into());
-                }
                 let is_directory = is(&found.status, FileType::Directory);
-                if is_directory && (writes || creates) {
+                if is_directory && creates {
                     return Err(libc::EISDIR.into());
                 }
                 if !is_directory && flags & libc::O_DIRECTORY != 0 {
                     return Err(libc::ENOTDIR.into());
                 }
+                if is(&found.status, FileType::Symlink) {
+                    return Err(libc::ELOOP.into());
+                }
+                if is_directory && writes {
+                    return Err(libc::EISDIR.into());
+                }
                 if reads {
                     task.ask_about("file-read-data", &place)?;
                 }
                 if writes || flags & libc::O_TRUNC != 0 {
-                    guard_memory(task, &place)?;
+                    guard_memory(task, found, &place.path)?;
                     task.ask_about("file-write-data", &place)?;
                 }
-                return Ok(Reply::Descriptor(reopen(found, flags)?, closes));
+                // A pipe waits for its other end, a device for whatever it likes; the rest is there.
+                let waits = flags & libc::O_NONBLOCK == 0 && !is_directory && !is(&found.status, FileType::RegularFile);
+                let file = if waits { task.waiting(|| reopen(found, flags))?? } else { reopen(found, flags)? };
+                return Ok(Reply::Descriptor(file, closes));
             }
             None => {
-                if place.wants_directory {
-                    return Err(libc::EISDIR.into());
-                }
                 task.ask("file-write-create", &Facts::file(&place.path, Some("REGULAR-FILE")))?;
                 let (directory, name) = place.name()?;
                 let more = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::NOCTTY | OFlags::CLOEXEC;

@@ -9,6 +9,7 @@ mod files;
 mod notifications;
 mod processes;
 mod sockets;
+mod threads;
 mod tracing;
 
 use std::io;
@@ -18,6 +19,7 @@ pub use files::*;
 pub use notifications::*;
 pub use processes::*;
 pub use sockets::*;
+pub use threads::*;
 pub use tracing::*;
 
 /// An error number of the system.
