@@ -61,6 +61,7 @@ pub mod extract;
 pub mod library;
 pub mod pattern;
 pub mod policy;
+pub mod probe;
 pub mod properties;
 pub mod runtime;
 pub mod sbpl;

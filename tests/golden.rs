@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 use sbtool::blob::{self, legacy};
 use sbtool::policy::graph::{Graph, Node};
 use sbtool::policy::passes::{Passes, build};
-use sbtool::runtime::matrix::{ExpectApply, Matrix, Verdict};
-use sbtool::runtime::probe::{self, Run, hex};
+use sbtool::probe::matrix::{ExpectApply, Matrix, Verdict};
+use sbtool::probe::record::Record;
+use sbtool::probe::stage::Stage;
+use sbtool::probe::{self, Plan, artifacts};
+use sbtool::runtime::hex;
 use sbtool::sbpl::{self, Options};
 use sbtool::vocabulary::Release;
 use sha2::{Digest, Sha256};
@@ -85,13 +88,15 @@ fn the_order_of_nodes_in_a_graph_says_nothing() {
     }
 }
 
-fn run() -> (Matrix, Run) {
+fn run() -> (Matrix, Record) {
     let path = golden().join("expected_matrix.json");
     let text = std::fs::read(&path).unwrap();
     let matrix = Matrix::read(&text).unwrap();
     let options = Options::new(release());
-    let run = probe::run(&matrix, &text, &golden(), "expected_matrix", &options, |_, _| {}).unwrap();
-    (matrix, run)
+    let folder = golden();
+    let plan = Plan { matrix: &matrix, text: &text, folder: &folder, name: "expected_matrix", options: &options };
+    let record = probe::evaluate(&plan, |_, _| {}).unwrap();
+    (matrix, record)
 }
 
 /// Profile, probe, operation, target, expected; then what came out of the run on a Mac.
@@ -145,27 +150,24 @@ fn the_matrix_has_this_shape() {
 fn the_outcomes_are_those_of_a_mac() {
     let (_, run) = run();
     let rows: Vec<_> = run
-        .results
-        .iter()
-        .flat_map(|(id, result)| result.probes.iter().map(move |probe| (id.as_str(), probe)))
-        .map(|(id, probe)| (id, probe.name.as_str(), probe.actual.map_or("blocked", Verdict::name)))
+        .probes()
+        .map(|(id, probe)| (id, probe.probe.name.as_str(), probe.outcome.actual.map_or("blocked", Verdict::name)))
         .collect();
     assert_eq!(rows, ROWS.map(|(id, name, _, _, _, actual)| (id, name, actual)));
-    for (id, result) in &run.results {
-        for probe in &result.probes {
-            let blocked = id == "sys:airlock";
-            assert_eq!(probe.matches, (!blocked).then_some(true), "{id} {}", probe.name);
-            assert_eq!(probe.runtime_result.failure_stage == Some("preflight"), blocked);
-        }
+    for (id, probe) in run.probes() {
+        let blocked = id == "sys:airlock";
+        assert_eq!(probe.matches(), (!blocked).then_some(true), "{id} {}", probe.probe.name);
+        assert_eq!(probe.outcome.stage == Some(Stage::Preflight), blocked);
     }
-    assert!(run.as_expected);
+    assert!(run.is_as_expected());
 }
 
 /// The recorded shim: the runtime texts are those of the run on the Mac, but for comments.
 #[test]
 fn the_runtime_profiles_end_in_the_recorded_shim() {
     let (matrix, run) = run();
-    for ((id, profile), (name, bytes)) in matrix.profiles.iter().zip(&run.runtime_profiles) {
+    for ((id, profile), used) in matrix.profiles.iter().zip(&run.profiles) {
+        let (name, bytes) = (&used.runtime_name, &used.runtime);
         if id == "runtime:allow_all" {
             assert_eq!((name.as_str(), bytes.len()), ("runtime_allow_all.sb.bin", 416));
             continue;
@@ -212,7 +214,7 @@ fn the_legacy_fields_are_the_recorded_ones() {
 #[test]
 fn the_golden_decodes_are_what_a_run_writes() {
     let (_, run) = run();
-    let written = serde_json::to_value(&run.golden_decodes).unwrap();
+    let written = serde_json::to_value(artifacts::golden_decodes(&run)).unwrap();
     let text = std::fs::read(golden().join("golden_decodes.json")).unwrap();
     let kept: serde_json::Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(written, kept);

@@ -9,7 +9,7 @@ mod common;
 use std::path::Path;
 
 use sbtool::library::{CHECK_CANONICAL, FilterType, Library, LibraryError, NAMED};
-use sbtool::runtime::probe::hex;
+use sbtool::runtime::hex;
 use sha2::{Digest, Sha256};
 
 fn library() -> Library {

@@ -13,8 +13,8 @@ use crate::blob;
 use crate::library::{Library, LibraryError};
 use crate::policy::collection::{Collection, Profile};
 use crate::policy::passes::Passes;
+use crate::runtime::hex;
 use crate::runtime::limits;
-use crate::runtime::probe::hex;
 
 /// Who compiles.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -14,8 +14,8 @@ use super::status::{Failure, Status};
 use crate::blob::{Decoded, legacy};
 use crate::policy::describe;
 use crate::policy::graph::Node;
-use crate::runtime::artifacts::{GoldenDecode, GoldenDecodes, Metadata};
-use crate::runtime::probe::hex;
+use crate::probe::artifacts::{GoldenDecode, GoldenDecodes, Metadata};
+use crate::runtime::hex;
 use crate::views::{self, Document, Notes, Part, PartKind, Texts};
 
 /// How to show a blob.

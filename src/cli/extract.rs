@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::output::{self, Console, Format, table};
 use super::status::{Failure, Status};
 use crate::extract::{self, Finding, Kind};
-use crate::runtime::probe::hex;
+use crate::runtime::hex;
 use crate::vocabulary::{Release, release_names};
 
 /// Take compiled profiles, collections and operation names out of a system file

@@ -10,8 +10,9 @@ use indicatif::ProgressBar;
 use super::input::{self, SourceOptions};
 use super::output::{self, Console, Format, table};
 use super::status::{Failure, Status};
-use crate::runtime::matrix::{Matrix, Verdict};
-use crate::runtime::probe::{self, ProbeError, Run};
+use crate::probe::matrix::{Matrix, Verdict};
+use crate::probe::record::Record;
+use crate::probe::{self, Plan, ProbeError, artifacts};
 
 /// What decides. A kernel's are to be further values here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -55,72 +56,70 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
     let plan = Path::new(&name).file_stem().map_or_else(|| name.clone(), |stem| stem.to_string_lossy().into_owned());
     let Backend::Evaluator = options.backend;
     let mut progress = Progress::new(matrix.profiles.len());
-    let outcome = probe::run(&matrix, &text, &folder, &plan, &options.source.evaluation()?, |number, id| {
-        progress.show(number, id)
-    });
+    let evaluation = options.source.evaluation()?;
+    let plan = Plan { matrix: &matrix, text: &text, folder: &folder, name: &plan, options: &evaluation };
+    let outcome = probe::evaluate(&plan, |number, id| progress.show(number, id));
     progress.clear();
-    let run = outcome.map_err(|error| match error {
+    let record = outcome.map_err(|error| match error {
         ProbeError::Missing { path, source, .. } => Failure::NoInput { name: path, source },
         ProbeError::Source { diagnostic, .. } => Failure::Profile(diagnostic),
         ProbeError::Profile { .. } => Failure::bad(name, error),
     })?;
-    for note in &run.notes {
+    for note in &record.notes {
         console.diagnostic(note);
     }
-    write_artifacts(&run, &options.out)?;
+    write_artifacts(&record, &options.out)?;
     match options.format {
-        Format::Json => console.print_json(&probe::results_json(&run.results))?,
-        Format::Text => console.print(report(&run, &options.out, console))?,
+        Format::Json => console.print_json(&artifacts::results_json(&record))?,
+        Format::Text => console.print(report(&record, &options.out, console))?,
     }
-    Ok(if run.as_expected { Status::Holds } else { Status::DoesNotHold })
+    Ok(if record.is_as_expected() { Status::Holds } else { Status::DoesNotHold })
 }
 
-fn write_artifacts(run: &Run, out: &Path) -> Result<(), Failure> {
+fn write_artifacts(record: &Record, out: &Path) -> Result<(), Failure> {
     let profiles = out.join("runtime_profiles");
     std::fs::create_dir_all(&profiles)
         .map_err(|source| Failure::CannotCreate { name: profiles.display().to_string(), source })?;
-    for (name, bytes) in &run.runtime_profiles {
-        output::write_file(&profiles.join(name), bytes)?;
+    for profile in &record.profiles {
+        output::write_file(&profiles.join(&profile.runtime_name), &profile.runtime)?;
     }
     for (name, text) in [
-        ("golden_decodes.json", output::json(&run.golden_decodes)?),
-        ("runtime_results.json", output::json(&probe::results_json(&run.results))?),
-        ("run_manifest.json", output::json(&run.manifest)?),
+        ("golden_decodes.json", output::json(&artifacts::golden_decodes(record))?),
+        ("runtime_results.json", output::json(&artifacts::results_json(record))?),
+        ("run_manifest.json", output::json(&artifacts::manifest(record))?),
     ] {
         output::write_file(&out.join(name), text.as_bytes())?;
     }
     Ok(())
 }
 
-fn report(run: &Run, out: &Path, console: &Console) -> String {
+fn report(record: &Record, out: &Path, console: &Console) -> String {
     let mut rows = Vec::new();
     let (mut matched, mut differ, mut blocked) = (0, 0, 0);
-    for (id, result) in &run.results {
-        for probe in &result.probes {
-            let verdict = match probe.matches {
-                Some(true) => {
-                    matched += 1;
-                    "yes"
-                }
-                Some(false) => {
-                    differ += 1;
-                    "NO"
-                }
-                None => {
-                    blocked += 1;
-                    "-"
-                }
-            };
-            rows.push(vec![
-                id.clone(),
-                probe.name.clone(),
-                probe.operation.clone(),
-                probe.path.clone(),
-                probe.expected.name().to_owned(),
-                probe.actual.map_or("blocked", Verdict::name).to_owned(),
-                verdict.to_owned(),
-            ]);
-        }
+    for (id, probe) in record.probes() {
+        let verdict = match probe.matches() {
+            Some(true) => {
+                matched += 1;
+                "yes"
+            }
+            Some(false) => {
+                differ += 1;
+                "NO"
+            }
+            None => {
+                blocked += 1;
+                "-"
+            }
+        };
+        rows.push(vec![
+            id.to_owned(),
+            probe.probe.name.clone(),
+            probe.probe.operation.clone(),
+            probe.probe.target.clone(),
+            probe.probe.expected.name().to_owned(),
+            probe.outcome.actual.map_or("blocked", Verdict::name).to_owned(),
+            verdict.to_owned(),
+        ]);
     }
     let table = table(&["profile", "probe", "operation", "target", "expected", "actual", "match"], rows);
     let mut text = String::new();
@@ -136,24 +135,20 @@ fn report(run: &Run, out: &Path, console: &Console) -> String {
     text.push_str(&format!(
         "\n{} probes of {} profiles: {matched} match, {differ} differ, {blocked} blocked at preflight\n",
         matched + differ + blocked,
-        run.results.len()
+        record.profiles.len()
     ));
-    for (id, result) in &run.results {
-        let unexpected: Vec<_> = result.probes.iter().filter(|probe| probe.matches == Some(false)).collect();
-        for probe in unexpected {
-            let decided = probe.decided_by.as_ref().map_or_else(String::new, |by| {
-                let place =
-                    by.file.as_ref().map_or_else(String::new, |file| format!(" at {file}:{}", by.line.unwrap_or(0)));
-                format!(", by {}{place}", by.by)
-            });
-            text.push_str(&format!(
-                "{id} {}: {}{decided}\n",
-                probe.name,
-                probe.violation_summary.as_deref().unwrap_or("")
-            ));
-        }
+    for (id, probe) in record.probes().filter(|(_, probe)| probe.matches() == Some(false)) {
+        let decided_by = probe.prediction.as_ref().and_then(|prediction| prediction.decided_by.as_ref());
+        let decided = decided_by.map_or_else(String::new, |by| {
+            let place =
+                by.file.as_ref().map_or_else(String::new, |file| format!(" at {file}:{}", by.line.unwrap_or(0)));
+            format!(", by {}{place}", by.by)
+        });
+        let actual = probe.outcome.actual.map_or("nothing", Verdict::name);
+        let expected = probe.probe.expected.name();
+        text.push_str(&format!("{id} {}: expected {expected}, got {actual}{decided}\n", probe.probe.name));
     }
-    for surprise in &run.surprises {
+    for surprise in record.surprises() {
         text.push_str(&format!("{surprise}\n"));
     }
     text.push_str(&format!("artifacts in {}\n", out.display()));

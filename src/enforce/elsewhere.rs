@@ -53,3 +53,9 @@ pub fn operations() -> BTreeMap<&'static str, Vec<&'static str>> {
 pub fn end_by(signal: i32) -> ! {
     std::process::exit(128 + signal)
 }
+
+/// A Mac's error number as this system has it: no translation is known.
+#[must_use]
+pub fn errno(number: i32) -> i32 {
+    number
+}

@@ -16,7 +16,7 @@ mod linux;
 #[path = "elsewhere.rs"]
 mod linux;
 
-pub use linux::{apply, check, end_by, is_applied, operations, run};
+pub use linux::{apply, check, end_by, errno, is_applied, operations, run};
 
 /// What is to be enforced.
 pub struct Plan {

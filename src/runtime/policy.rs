@@ -3,7 +3,7 @@
 
 use crate::policy::describe;
 use crate::policy::gate::{self, Finding};
-use crate::policy::graph::Graph;
+use crate::policy::graph::{Graph, ModifierArgument};
 use crate::policy::passes::{BuildError, Passes, build};
 use crate::policy::reference::{Decider, Reference};
 use crate::policy::request::Request;
@@ -78,6 +78,8 @@ pub struct Answer {
     pub rule: Option<DecidingRule>,
     /// Modifiers in force, as SBPL.
     pub modifiers: Vec<String>,
+    /// The error number that a denial gives, a Mac's, where the rule names one.
+    pub errno: Option<i32>,
     /// The questions, in order.
     pub consulted: Vec<Step>,
 }
@@ -158,6 +160,14 @@ impl Policy {
             })
             .collect();
         let modifiers = describe::modifiers(&self.graph, verdict.terminal);
+        let errno = verdict.terminal.modifiers.iter().find_map(|modifier| match modifier.argument {
+            ModifierArgument::Number(number)
+                if self.release().modifier(modifier.id).is_some_and(|entry| entry.name == "errno") =>
+            {
+                Some(i32::from(number))
+            }
+            _ => None,
+        });
         let Some(reference) = &self.rules else {
             let rule = self.deciding_test(request, &verdict)?.map(|text| DecidingRule {
                 place: None,
@@ -165,7 +175,7 @@ impl Policy {
                 operation: request.operation,
             });
             let by = if rule.is_some() { By::Rule } else { By::Default };
-            return Ok(Answer { action, by, rule, modifiers, consulted });
+            return Ok(Answer { action, by, rule, modifiers, errno, consulted });
         };
         let decision = reference.decide(request);
         if decision.action != action {
@@ -192,7 +202,7 @@ impl Policy {
                 (by, Some(deciding(rule)))
             }
         };
-        Ok(Answer { action, by, rule, modifiers, consulted })
+        Ok(Answer { action, by, rule, modifiers, errno, consulted })
     }
 
     /// The test of a blob that stands for the rule: the last one asked. If it failed, and the walk

@@ -289,7 +289,7 @@ impl Judge {
 }
 
 /// A Mac's error number as this system has it.
-fn linux_errno(number: i32) -> Option<Errno> {
+pub fn linux_errno(number: i32) -> Option<Errno> {
     // The first 34 are the same but for EDEADLK and EAGAIN, which are exchanged.
     Some(match number {
         1..=10 | 12..=34 => number,

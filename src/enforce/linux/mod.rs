@@ -40,3 +40,9 @@ pub fn operations() -> BTreeMap<&'static str, Vec<&'static str>> {
     }
     out
 }
+
+/// A Mac's error number as this system has it; EPERM where it has none such.
+#[must_use]
+pub fn errno(number: i32) -> i32 {
+    judge::linux_errno(number).unwrap_or(libc::EPERM)
+}

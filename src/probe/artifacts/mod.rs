@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::matrix::Verdict;
+use super::record::{ProbeRecord, ProfileRecord, Record};
+use super::stage::{ErrnoSource, Kind, ResultStatus, Stage};
 use crate::blob::legacy::Legacy;
 
 /// One entry of `golden_decodes.json`.
@@ -104,19 +106,21 @@ pub struct Preflight {
 #[derive(Clone, Debug, Serialize)]
 pub struct RuntimeResult {
     /// `success`, `errno` or `blocked`.
-    pub status: &'static str,
-    /// 1 (EPERM) for a denial.
+    pub status: ResultStatus,
+    /// The true error number of the call that failed; 1 (EPERM) for a denial.
     pub errno: Option<i32>,
+    /// Who says so.
+    pub errno_source: Option<ErrnoSource>,
     /// 1.
     pub runtime_result_schema_version: u8,
     /// Where it failed.
-    pub failure_stage: Option<&'static str>,
+    pub failure_stage: Option<Stage>,
     /// How it failed.
-    pub failure_kind: Option<&'static str>,
+    pub failure_kind: Option<Kind>,
 }
 
 /// Which rule decided a probe.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DecidedBy {
     /// The check that decided.
     pub operation: String,
@@ -210,4 +214,92 @@ pub struct RunManifest {
     pub release: String,
     /// Version of sbtool.
     pub tool_version: &'static str,
+}
+
+/// `golden_decodes.json` of a run.
+#[must_use]
+pub fn golden_decodes(record: &Record) -> GoldenDecodes {
+    GoldenDecodes {
+        metadata: Metadata { world_id: record.matrix.world_id.clone() },
+        decodes: record.profiles.iter().map(|profile| profile.decode.clone()).collect(),
+    }
+}
+
+/// `run_manifest.json` of a run.
+#[must_use]
+pub fn manifest(record: &Record) -> RunManifest {
+    RunManifest {
+        schema_version: "runtime-tools.run_manifest.v0.1",
+        run_id: record.run_id.clone(),
+        world_id: record.matrix.world_id.clone(),
+        channel: record.channel.name(),
+        backend: record.backend.name(),
+        plan_id: record.plan_id.clone(),
+        plan_digest: record.plan_digest.clone(),
+        dry_run: false,
+        stage_used: false,
+        release: record.release.clone(),
+        tool_version: env!("CARGO_PKG_VERSION"),
+    }
+}
+
+/// `runtime_results.json`: an object by profile id, in order.
+#[must_use]
+pub fn results(record: &Record) -> Vec<(String, ProfileResult)> {
+    record.profiles.iter().map(|profile| (profile.id.clone(), profile_result(record, profile))).collect()
+}
+
+/// The same as JSON.
+#[must_use]
+pub fn results_json(record: &Record) -> serde_json::Value {
+    // Structs with string keys only: this cannot fail.
+    let json = |result| serde_json::to_value(result).unwrap_or_default();
+    serde_json::Value::Object(results(record).into_iter().map(|(id, result)| (id, json(result))).collect())
+}
+
+fn profile_result(record: &Record, profile: &ProfileRecord) -> ProfileResult {
+    ProfileResult {
+        status: profile.status(),
+        notes: profile.is_blocked().then(|| "preflight blocked: known apply-gate signature".to_owned()),
+        profile_path: format!("runtime_profiles/{}", profile.runtime_name),
+        base_profile_path: profile.profile.blob.clone(),
+        preflight: Some(profile.preflight.clone()),
+        probes: profile.probes.iter().map(|probe| probe_result(&profile.id, probe)).collect(),
+        schema_version: "runtime-tools.runtime_results.v0.1",
+        run_id: record.run_id.clone(),
+    }
+}
+
+/// Name of the expectation of a probe.
+#[must_use]
+pub fn expectation_id(profile: &str, probe: &super::matrix::Probe) -> String {
+    probe.expectation_id.clone().unwrap_or_else(|| format!("{profile}:{}", probe.name))
+}
+
+fn probe_result(profile: &str, record: &ProbeRecord) -> ProbeResult {
+    let ProbeRecord { probe, outcome, .. } = record;
+    let matches = record.matches();
+    let actual = outcome.actual.map_or("nothing", Verdict::name);
+    ProbeResult {
+        name: probe.name.clone(),
+        expectation_id: expectation_id(profile, probe),
+        operation: probe.operation.clone(),
+        path: probe.target.clone(),
+        expected: probe.expected,
+        actual: outcome.actual,
+        matches,
+        runtime_result: RuntimeResult {
+            status: outcome.status,
+            errno: outcome.errno,
+            errno_source: outcome.errno_source,
+            runtime_result_schema_version: 1,
+            failure_stage: outcome.stage,
+            failure_kind: outcome.kind,
+        },
+        violation_summary: (matches == Some(false))
+            .then(|| format!("expected {}, got {actual}", probe.expected.name())),
+        command: record.scenario.as_ref().map(|seen| seen.command.clone()).unwrap_or_default(),
+        exit_code: record.scenario.as_ref().and_then(|seen| seen.exit.number()),
+        decided_by: record.prediction.as_ref().and_then(|prediction| prediction.decided_by.clone()),
+    }
 }
