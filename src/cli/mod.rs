@@ -22,6 +22,8 @@ mod reencode;
 mod releases;
 mod rules;
 mod run;
+#[cfg(unix)]
+mod runners;
 mod sarif;
 mod shim;
 mod status;
@@ -80,6 +82,30 @@ enum Verb {
     Vocabulary(vocabulary::Options),
     Releases(releases::Options),
     Completions(completions::Options),
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Reader(runners::Reader),
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Writer(runners::Writer),
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Metadata(runners::Metadata),
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Runner(runners::Starter),
+    #[cfg(unix)]
+    #[command(hide = true)]
+    ApplyOnly(runners::ApplyOnly),
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Network(runners::Network),
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Signal(runners::Signal),
+    #[cfg(unix)]
+    #[command(hide = true)]
+    Service(runners::Service),
 }
 
 /// Stack of the thread that does the work. Every recursion here is bounded; this leaves the
@@ -91,7 +117,9 @@ const STACK: usize = 64 << 20;
 pub fn main() -> ExitCode {
     let worker = std::thread::Builder::new().stack_size(STACK).spawn(|| run(std::env::args_os()));
     let status = match worker.map(std::thread::JoinHandle::join) {
-        Ok(Ok(status)) => status,
+        Ok(Ok(Ended::With(status))) => status,
+        // The worker is gone: this thread is the only one.
+        Ok(Ok(Ended::Alone(rest))) => rest(),
         _ => {
             eprintln!("sbtool: internal error: this is a bug in sbtool, please report it");
             Status::Internal
@@ -100,41 +128,71 @@ pub fn main() -> ExitCode {
     ExitCode::from(status as u8)
 }
 
-fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Status {
+/// How the work of a verb ended.
+enum Ended {
+    /// So.
+    With(Status),
+    /// There is more to do, by a process with one thread.
+    Alone(Box<dyn FnOnce() -> Status + Send>),
+}
+
+impl From<Status> for Ended {
+    fn from(status: Status) -> Self {
+        Self::With(status)
+    }
+}
+
+fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Ended {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             let status = if error.use_stderr() { Status::Usage } else { Status::Holds };
-            return error.print().map_or(Status::CannotWrite, |()| status);
+            return error.print().map_or(Status::CannotWrite, |()| status).into();
         }
     };
     let console = Console::new(cli.color);
-    let outcome = match cli.verb {
-        Verb::Check(options) => check::run(&options, &console),
-        Verb::Rules(options) => rules::run(&options, &console),
-        Verb::Shim(options) => shim::run(&options, &console),
-        Verb::Fmt(options) => fmt::run(&options, &console),
-        Verb::Compile(options) => compile::run(&options, &console),
-        Verb::Decode(options) => decode::run(&options, &console),
-        Verb::Decompile(options) => decompile::run(&options, &console),
-        Verb::Compare(options) => compare::run(&options, &console),
-        Verb::Reencode(options) => reencode::run(&options, &console),
-        Verb::Extract(options) => extract::run(&options, &console),
-        Verb::Why(options) => why::run(&options, &console),
-        Verb::Graph(options) => graph::run(&options, &console),
-        Verb::Probe(options) => probe::run(&options, &console),
-        Verb::Run(options) => run::run(&options, &console),
-        Verb::Vocabulary(options) => vocabulary::run(&options, &console),
-        Verb::Releases(options) => releases::run(&options, &console),
-        Verb::Completions(options) => completions::run(&options, &console),
+    let outcome: Result<Ended, Failure> = match cli.verb {
+        Verb::Check(options) => check::run(&options, &console).map(Ended::With),
+        Verb::Rules(options) => rules::run(&options, &console).map(Ended::With),
+        Verb::Shim(options) => shim::run(&options, &console).map(Ended::With),
+        Verb::Fmt(options) => fmt::run(&options, &console).map(Ended::With),
+        Verb::Compile(options) => compile::run(&options, &console).map(Ended::With),
+        Verb::Decode(options) => decode::run(&options, &console).map(Ended::With),
+        Verb::Decompile(options) => decompile::run(&options, &console).map(Ended::With),
+        Verb::Compare(options) => compare::run(&options, &console).map(Ended::With),
+        Verb::Reencode(options) => reencode::run(&options, &console).map(Ended::With),
+        Verb::Extract(options) => extract::run(&options, &console).map(Ended::With),
+        Verb::Why(options) => why::run(&options, &console).map(Ended::With),
+        Verb::Graph(options) => graph::run(&options, &console).map(Ended::With),
+        Verb::Probe(options) => probe::run(&options, &console).map(Ended::With),
+        Verb::Run(options) => run::run(&options, &console).map(Ended::With),
+        Verb::Vocabulary(options) => vocabulary::run(&options, &console).map(Ended::With),
+        Verb::Releases(options) => releases::run(&options, &console).map(Ended::With),
+        Verb::Completions(options) => completions::run(&options, &console).map(Ended::With),
+        #[cfg(unix)]
+        Verb::Reader(options) => runners::prepare(options, &console).map(Ended::Alone),
+        #[cfg(unix)]
+        Verb::Writer(options) => runners::prepare(options, &console).map(Ended::Alone),
+        #[cfg(unix)]
+        Verb::Metadata(options) => runners::prepare(options, &console).map(Ended::Alone),
+        #[cfg(unix)]
+        Verb::Runner(options) => runners::prepare(options, &console).map(Ended::Alone),
+        #[cfg(unix)]
+        Verb::ApplyOnly(options) => runners::prepare(options, &console).map(Ended::Alone),
+        #[cfg(unix)]
+        Verb::Network(options) => runners::prepare(options, &console).map(Ended::Alone),
+        #[cfg(unix)]
+        Verb::Signal(options) => runners::prepare(options, &console).map(Ended::Alone),
+        #[cfg(unix)]
+        Verb::Service(options) => runners::prepare(options, &console).map(Ended::Alone),
     };
     match outcome {
-        Ok(status) => status,
+        Ok(ended) => ended,
         // Whoever reads our output has seen enough, as with `| head`.
-        Err(Failure::ReaderGone) => Status::Holds,
+        Err(Failure::ReaderGone) => Status::Holds.into(),
         Err(failure) => {
             console.failure(&failure);
-            failure.status()
+            failure.status().into()
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `probe`: a matrix of expected verdicts.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use clap::builder::styling::AnsiColor;
@@ -11,14 +12,18 @@ use super::input::{self, SourceOptions};
 use super::output::{self, Console, Format, table};
 use super::status::{Failure, Status};
 use crate::probe::matrix::{Matrix, Verdict};
-use crate::probe::record::Record;
+use crate::probe::record::{self, Record};
 use crate::probe::{self, Plan, ProbeError, artifacts};
 
-/// What decides. A kernel's are to be further values here.
+/// What decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Backend {
-    /// sbtool itself, on any operating system.
+    /// sbtool itself, on any operating system
     Evaluator,
+    /// Linux's kernel, in a root in the shape of a Mac's
+    Linux,
+    /// libsandbox: a Mac's, or the one that SBTOOL_LIBSANDBOX names
+    Libsandbox,
 }
 
 /// Decide every probe of a matrix and record the verdicts
@@ -29,6 +34,10 @@ enum Backend {
 #[command(after_help = "Examples:
   sbtool probe golden/expected_matrix.json
   sbtool probe --format json --out /tmp/run matrix.json
+  sbtool probe --backend linux golden/expected_matrix.json
+
+With a kernel for a backend each probe is run by a process of its own, once without the profile and
+once under it; files that it needs are made for it and removed.
 
 Exit status: 0 every verdict is as expected, 1 one is not. A profile with \"expect_apply\": \"gated\"
 that preflight blocks is as expected.")]
@@ -41,6 +50,15 @@ pub struct Options {
     /// What decides
     #[arg(long, value_enum, default_value_t = Backend::Evaluator)]
     backend: Backend,
+    /// End a probe that takes longer than this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
+    timeout: f64,
+    /// Run so many probes at once; as many as there are processors where it is not given
+    #[arg(long, value_name = "N")]
+    jobs: Option<usize>,
+    /// Ask sandbox_check about each path as well
+    #[arg(long)]
+    callouts: bool,
     /// Folder for the artifacts
     #[arg(long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
@@ -49,22 +67,28 @@ pub struct Options {
     format: Format,
 }
 
+fn seconds(text: &str) -> Result<f64, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
+    if (0.001..=86_400.0).contains(&seconds) { Ok(seconds) } else { Err("expected 0.001 to 86400 seconds".to_owned()) }
+}
+
 pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
     let (name, text) = input::read(&options.matrix)?;
     let matrix = Matrix::read(&text).map_err(|error| Failure::bad(&name, error))?;
     let folder = Path::new(&name).parent().unwrap_or(Path::new("")).to_owned();
     let plan = Path::new(&name).file_stem().map_or_else(|| name.clone(), |stem| stem.to_string_lossy().into_owned());
-    let Backend::Evaluator = options.backend;
-    let mut progress = Progress::new(matrix.profiles.len());
     let evaluation = options.source.evaluation()?;
     let plan = Plan { matrix: &matrix, text: &text, folder: &folder, name: &plan, options: &evaluation };
-    let outcome = probe::evaluate(&plan, |number, id| progress.show(number, id));
-    progress.clear();
-    let record = outcome.map_err(|error| match error {
-        ProbeError::Missing { path, source, .. } => Failure::NoInput { name: path, source },
-        ProbeError::Source { diagnostic, .. } => Failure::Profile(diagnostic),
-        ProbeError::Profile { .. } => Failure::bad(name, error),
-    })?;
+    let record = match options.backend {
+        Backend::Evaluator => {
+            let progress = Progress::new(matrix.profiles.len());
+            let outcome = probe::evaluate(&plan, |number, id| progress.show(number, id));
+            progress.clear();
+            outcome.map_err(|error| failure(error, &name))?
+        }
+        Backend::Linux => observed(options, &plan, &name, record::Backend::Linux)?,
+        Backend::Libsandbox => observed(options, &plan, &name, record::Backend::Libsandbox)?,
+    };
     for note in &record.notes {
         console.diagnostic(note);
     }
@@ -73,7 +97,68 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
         Format::Json => console.print_json(&artifacts::results_json(&record))?,
         Format::Text => console.print(report(&record, &options.out, console))?,
     }
+    if record.is_blocked() {
+        let preflight = record.apply_preflight.as_ref();
+        let said = preflight.and_then(|preflight| preflight.seen.markers.apply()?.errbuf.clone());
+        let said = said.unwrap_or_else(|| "no profile can be applied here".to_owned());
+        return Err(Failure::Refused(format!("blocked: {said}; nothing was probed")));
+    }
     Ok(if record.is_as_expected() { Status::Holds } else { Status::DoesNotHold })
+}
+
+fn failure(error: ProbeError, name: &str) -> Failure {
+    match error {
+        ProbeError::Missing { path, source, .. } => Failure::NoInput { name: path, source },
+        ProbeError::Source { diagnostic, .. } => Failure::Profile(diagnostic),
+        ProbeError::Profile { .. } => Failure::bad(name, error),
+    }
+}
+
+#[cfg(not(unix))]
+fn observed(_: &Options, _: &Plan<'_>, _: &str, backend: record::Backend) -> Result<Record, Failure> {
+    Err(Failure::Refused(format!("this system has nothing to apply a profile with: --backend {}", backend.name())))
+}
+
+/// Runs the matrix by processes of its own. SIGINT and SIGTERM end those, and their files go away.
+#[cfg(unix)]
+fn observed(options: &Options, plan: &Plan<'_>, name: &str, backend: record::Backend) -> Result<Record, Failure> {
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicBool;
+
+    use crate::probe::harness::{self, RunError, Settings};
+
+    std::fs::create_dir_all(&options.out)
+        .map_err(|source| Failure::CannotCreate { name: options.out.display().to_string(), source })?;
+    // In the folder of the run: what a run that was killed left there goes with the next one.
+    let staging = std::path::absolute(options.out.join(".staging"))
+        .map_err(|source| Failure::CannotCreate { name: options.out.display().to_string(), source })?;
+    let _ = std::fs::remove_dir_all(&staging);
+    let stop = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM, signal_hook::consts::SIGHUP] {
+        signal_hook::flag::register(signal, Arc::clone(&stop))
+            .map_err(|error| Failure::Internal(format!("signals: {error}")))?;
+    }
+    let program = std::env::current_exe().map_err(|error| Failure::Internal(format!("this program: {error}")))?;
+    let processors = || std::thread::available_parallelism().map_or(1, usize::from);
+    let settings = Settings {
+        backend,
+        program,
+        folder: staging.clone(),
+        timeout: Duration::from_secs_f64(options.timeout),
+        jobs: options.jobs.unwrap_or_else(processors),
+        callouts: options.callouts,
+        stop: &stop,
+    };
+    let total = plan.matrix.profiles.iter().map(|(_, profile)| profile.probes.len()).sum();
+    let progress = Progress::new(total);
+    let outcome = harness::run(plan, &settings, &|number, id| progress.show(number, id));
+    progress.clear();
+    let _ = std::fs::remove_dir_all(&staging);
+    outcome.map_err(|error| match error {
+        RunError::Probe(error) => failure(error, name),
+        RunError::Interrupted => Failure::Interrupted,
+        RunError::Files { path, source } => Failure::CannotCreate { name: path.display().to_string(), source },
+    })
 }
 
 fn write_artifacts(record: &Record, out: &Path) -> Result<(), Failure> {
@@ -160,26 +245,24 @@ fn report(record: &Record, out: &Path, console: &Console) -> String {
 struct Progress {
     started: Instant,
     total: usize,
-    bar: Option<ProgressBar>,
+    bar: OnceLock<ProgressBar>,
 }
 
 impl Progress {
     fn new(total: usize) -> Self {
-        Self { started: Instant::now(), total, bar: None }
+        Self { started: Instant::now(), total, bar: OnceLock::new() }
     }
 
-    fn show(&mut self, number: usize, id: &str) {
-        if self.bar.is_none() && self.started.elapsed() > Duration::from_secs(1) {
-            self.bar = Some(ProgressBar::new(self.total as u64));
-        }
-        if let Some(bar) = &self.bar {
+    fn show(&self, number: usize, id: &str) {
+        if self.started.elapsed() > Duration::from_secs(1) {
+            let bar = self.bar.get_or_init(|| ProgressBar::new(self.total as u64));
             bar.set_position(number as u64);
             bar.set_message(id.to_owned());
         }
     }
 
     fn clear(&self) {
-        if let Some(bar) = &self.bar {
+        if let Some(bar) = self.bar.get() {
             bar.finish_and_clear();
         }
     }

@@ -12,6 +12,12 @@ pub enum Status {
     Holds = 0,
     /// Done, and it does not hold.
     DoesNotHold = 1,
+    /// A runner: the first call of what it tried failed (RUNTIME.md part 2, "Exit codes").
+    NotOpened = 2,
+    /// A runner: writing failed.
+    NotWritten = 3,
+    /// A runner: reading failed.
+    NotRead = 4,
     /// The command line is wrong.
     Usage = 64,
     /// The profile or blob is wrong.
@@ -26,6 +32,10 @@ pub enum Status {
     CannotCreate = 73,
     /// Output cannot be written.
     CannotWrite = 74,
+    /// A runner: the program did not start.
+    NotStarted = 127,
+    /// Ended by SIGINT or SIGTERM, as a shell says it.
+    Interrupted = 130,
 }
 
 /// Why a verb did not do its work.
@@ -70,6 +80,9 @@ pub enum Failure {
     /// Standard output cannot be written.
     #[error("standard output: {0}")]
     CannotWrite(io::Error),
+    /// Somebody ended it.
+    #[error("interrupted: nothing was recorded")]
+    Interrupted,
     /// Nobody reads our output any more.
     #[error("")]
     ReaderGone,
@@ -87,6 +100,7 @@ impl Failure {
             Self::Refused(_) => Status::Refused,
             Self::CannotCreate { .. } => Status::CannotCreate,
             Self::CannotWrite(_) => Status::CannotWrite,
+            Self::Interrupted => Status::Interrupted,
             Self::ReaderGone => Status::Holds,
         }
     }

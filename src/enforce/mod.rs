@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::runtime::policy::Policy;
@@ -16,7 +17,7 @@ mod linux;
 #[path = "elsewhere.rs"]
 mod linux;
 
-pub use linux::{apply, check, end_by, errno, is_applied, operations, run};
+pub use linux::{apply, check, end_by, enter, errno, is_applied, operations, run};
 
 /// What is to be enforced.
 pub struct Plan {
@@ -29,15 +30,20 @@ pub struct Plan {
 }
 
 /// Where paths are resolved. (A Mac as data, for verdicts, is [`crate::runtime::world`].)
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum World {
     /// The file system as it is.
     #[default]
     Host,
     /// The same files under a root in the shape of a Mac's: `/tmp`, `/var` and `/etc` are symlinks into
-    /// `/private`, which is on the data volume as well. For [`run`] only.
+    /// `/private`, which is on the data volume as well.
     MacRoot,
+    /// Such a root whose `/private` is this directory, and nothing of the host's.
+    Staged(PathBuf),
 }
+
+/// Where a Mac has its data volume.
+pub const DATA_VOLUME: &str = "/System/Volumes/Data";
 
 /// Why a policy is not in force. Nothing of it is.
 #[derive(Debug, thiserror::Error)]
@@ -64,4 +70,17 @@ pub enum ApplyError {
         /// What the system said.
         source: io::Error,
     },
+}
+
+impl ApplyError {
+    /// The error number that stands for it; 0 where there is none.
+    #[must_use]
+    pub fn errno(&self) -> i32 {
+        match self {
+            // EPERM (RUNTIME.md part 2).
+            Self::AlreadySandboxed => 1,
+            Self::Unsupported(_) => 0,
+            Self::System { source, .. } | Self::Program { source, .. } => source.raw_os_error().unwrap_or(0),
+        }
+    }
 }

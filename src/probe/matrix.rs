@@ -64,6 +64,26 @@ enum Facts {
     Object(serde_json::Map<String, serde_json::Value>),
 }
 
+/// A file that is there before a probe.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fixture {
+    /// Where, as a Mac has it: below `/private`, or by one of its aliases.
+    pub path: String,
+    /// It is a symlink to there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub symlink: Option<String>,
+    /// It is a directory.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub directory: bool,
+    /// What is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<String>,
+    /// Its mode, a number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mode: Option<u32>,
+}
+
 /// One question with its expected answer.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Probe {
@@ -116,6 +136,9 @@ pub struct Profile {
     /// What applying it should do.
     #[serde(default)]
     pub expect_apply: ExpectApply,
+    /// Files that its probes need besides their targets.
+    #[serde(default)]
+    pub fixtures: Vec<Fixture>,
     /// The questions.
     pub probes: Vec<Probe>,
 }
@@ -123,6 +146,8 @@ pub struct Profile {
 #[derive(Deserialize)]
 struct Raw {
     world_id: String,
+    #[serde(default)]
+    fixtures: Vec<Fixture>,
     profiles: serde_json::Map<String, serde_json::Value>,
 }
 
@@ -131,6 +156,8 @@ struct Raw {
 pub struct Matrix {
     /// Name of the system that the expectations belong to.
     pub world_id: String,
+    /// Files that all its probes need besides their targets.
+    pub fixtures: Vec<Fixture>,
     /// Profiles in the order of the file.
     pub profiles: Vec<(String, Profile)>,
 }
@@ -168,6 +195,6 @@ impl Matrix {
             }
             profiles.push((id, profile));
         }
-        Ok(Self { world_id: raw.world_id, profiles })
+        Ok(Self { world_id: raw.world_id, fixtures: raw.fixtures, profiles })
     }
 }

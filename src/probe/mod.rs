@@ -10,11 +10,17 @@
 //! ```
 
 pub mod artifacts;
+#[cfg(unix)]
+pub mod fixtures;
 pub mod gated;
+#[cfg(unix)]
+pub mod harness;
 pub mod matrix;
 pub mod observation;
 pub mod prepared;
 pub mod record;
+#[cfg(unix)]
+pub mod runner;
 pub mod stage;
 
 use std::path::Path;
@@ -81,9 +87,9 @@ pub struct Plan<'a> {
 /// The first profile that cannot be used; nothing is decided then.
 pub fn evaluate(plan: &Plan<'_>, mut progress: impl FnMut(usize, &str)) -> Result<Record, ProbeError> {
     let (prepared, run_id) = prepare(plan, &mut progress)?;
-    let world = World::of(plan.options.release);
     let mut record = empty(plan, run_id, Backend::Evaluator);
     for ((id, profile), one) in plan.matrix.profiles.iter().zip(prepared) {
+        let world = world(plan, profile);
         let preflight = one.preflight(&plan.matrix.world_id, profile);
         let is_blocked = preflight.signature.is_some();
         let mut probes = Vec::with_capacity(profile.probes.len());
@@ -102,6 +108,15 @@ pub fn evaluate(plan: &Plan<'_>, mut progress: impl FnMut(usize, &str)) -> Resul
         add(&mut record, id, profile, one, preflight, probes);
     }
     Ok(record)
+}
+
+/// The paths of a Mac, with the symlinks that fixtures are.
+fn world(plan: &Plan<'_>, profile: &matrix::Profile) -> World {
+    let fixtures = plan.matrix.fixtures.iter().chain(&profile.fixtures);
+    fixtures.fold(World::of(plan.options.release), |world, fixture| match &fixture.symlink {
+        Some(target) => world.with_symlink(&fixture.path, target),
+        None => world,
+    })
 }
 
 /// Prepares all profiles; a digest over what is used, which names the run.

@@ -171,9 +171,7 @@ fn not_in_force(report_to: &OwnedFd, error: io::Error) -> io::Result<()> {
 /// The life of a supervisor that starts a command: it tells which process that is.
 fn start_and_supervise(plan: Plan, command: Command, alive: OwnedFd, report_to: &OwnedFd) -> io::Result<()> {
     let before = system::ignore_terminal();
-    if plan.world == World::MacRoot
-        && let Err(error) = super::mac_root::enter()
-    {
+    if let Err(error) = super::mac_root::enter(&plan.world) {
         return not_in_force(report_to, error);
     }
     let judge = Judge::new(plan.policy, plan.log);
@@ -274,7 +272,8 @@ pub fn apply(plan: Plan) -> Result<(), ApplyError> {
         return Err(ApplyError::AlreadySandboxed);
     }
     if plan.world != World::Host {
-        return Err(ApplyError::Unsupported("a command to run, for another root"));
+        // Whoever wants that enters it before, while it has one thread.
+        return Err(ApplyError::Unsupported("another root to be entered before"));
     }
     let judge = Judge::new(plan.policy, plan.log);
     let program = filter::program(&judge, may_change());

@@ -1,38 +1,45 @@
 //! In: the file system of a Linux host. Out: [`enter`]: a root of this process's own in the shape of a
 //! Mac's, with the host's files in it, so that what a profile says of `/private/tmp` is about the host's
-//! `/tmp`. Never: a change that others see; all of it ends with the process.
+//! `/tmp`, or about a directory that stands for `/private`. Never: a change that others see; all of it ends
+//! with the process.
 
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::OnceLock;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
 
-/// Where a Mac has its data volume.
-pub const DATA_VOLUME: &str = "/System/Volumes/Data";
+use crate::enforce::{DATA_VOLUME, World};
 
 /// Directories that a Mac has in `/private`, with symlinks at the root.
 const PRIVATE: [&str; 3] = ["tmp", "var", "etc"];
 
-static ENTERED: AtomicBool = AtomicBool::new(false);
-
-/// Whether this process has such a root.
+/// Whether this process has such a root: there is no other with one `/private` at two places.
 pub fn is_entered() -> bool {
-    ENTERED.load(Ordering::Relaxed)
+    static KNOWN: OnceLock<bool> = OnceLock::new();
+    *KNOWN.get_or_init(|| {
+        let identity = |path: &str| rustix::fs::stat(path).ok().map(|status| (status.st_dev, status.st_ino));
+        let private = identity("/private");
+        private.is_some() && private == identity(&format!("{DATA_VOLUME}/private"))
+    })
 }
 
-/// Changes to such a root, and to the same working directory in it. To be called by a process with one
-/// thread.
+/// Changes to a world, and to the same working directory in it. To be called by a process with one thread.
 ///
 /// # Errors
 /// EPERM where the system keeps ordinary users from spaces of their own.
-pub fn enter() -> io::Result<()> {
+pub fn enter(world: &World) -> io::Result<()> {
+    let staged = match world {
+        World::Host => return Ok(()),
+        World::MacRoot => None,
+        World::Staged(private) => Some(private),
+    };
     let here = std::env::current_dir()?;
     let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
     let is_root = user.is_root();
-    super::system::own_mounts(!is_root)?;
+    own_mounts(!is_root)?;
     if !is_root {
         // The same user inside as outside.
         std::fs::write("/proc/self/setgroups", "deny")?;
@@ -41,6 +48,9 @@ pub fn enter() -> io::Result<()> {
     }
     // Nothing of this is seen outside.
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    // Of these mounts, and before any of them is covered.
+    let place = |path: &PathBuf| rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty());
+    let staged = staged.map(place).transpose()?;
     let directories = entries(Path::new("/"))?;
     // Some directory; it is covered by what is mounted on it.
     let new = ["/tmp", "/mnt", "/var", "/usr"].map(PathBuf::from).into_iter().find(|path| path.is_dir());
@@ -59,7 +69,14 @@ pub fn enter() -> io::Result<()> {
     rustix::mount::mount("tmpfs", &new, "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=0755,size=1m"))?;
     let private = new.join("private");
     std::fs::create_dir(&private)?;
+    if let Some(staged) = &staged {
+        let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+        rustix::mount::move_mount(cloned(staged)?, "", rustix::fs::CWD, &private, flags)?;
+    }
     for (name, kind, object) in &held {
+        if staged.is_some() && PRIVATE.contains(&name.as_str()) {
+            continue;
+        }
         let at = if PRIVATE.contains(&name.as_str()) { private.join(name) } else { new.join(name) };
         match kind {
             FileType::Symlink => {
@@ -88,10 +105,22 @@ pub fn enter() -> io::Result<()> {
     rustix::mount::unmount(".", UnmountFlags::DETACH)?;
     rustix::process::chdir("/")?;
     drop(held);
-    ENTERED.store(true, Ordering::Relaxed);
     // The directory is where it was, by way of the symlinks.
     rustix::process::chdir(&here).or_else(|_| rustix::process::chdir("/"))?;
     Ok(())
+}
+
+/// Mounts of this process's own. A thread that has just ended counts for a moment still; such a process gets
+/// EINVAL.
+fn own_mounts(users: bool) -> io::Result<()> {
+    for _ in 0..100 {
+        match super::system::own_mounts(users) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {}
+            done => return done,
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    super::system::own_mounts(users)
 }
 
 /// A mount of its own of what a descriptor holds, with all that is mounted in it.

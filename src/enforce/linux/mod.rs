@@ -27,6 +27,7 @@ mod walk;
 use std::collections::BTreeMap;
 
 pub use launch::{apply, check, is_applied, run};
+pub use mac_root::enter;
 pub use system::end_by;
 
 /// The operations that are enforced here, by name, each with the system calls that ask it.

@@ -107,7 +107,7 @@ pub fn path_of(file: BorrowedFd<'_>) -> Result<(Vec<u8>, bool), Errno> {
         _ => path,
     };
     // What is on the data volume of a Mac-shaped root is known by its place at the root (RUNTIME.md part 3).
-    let path = match path.strip_prefix(super::mac_root::DATA_VOLUME.as_bytes()) {
+    let path = match path.strip_prefix(crate::enforce::DATA_VOLUME.as_bytes()) {
         Some(rest) if super::mac_root::is_entered() && rest.starts_with(b"/private") => rest.to_vec(),
         _ => path,
     };
@@ -345,6 +345,20 @@ pub fn processes_in(object: BorrowedFd<'_>, path: &[u8]) -> Vec<u32> {
     let number = |name: &[u8]| std::str::from_utf8(name).ok()?.parse().ok();
     let numbers: Vec<u32> = path.split(|byte| *byte == b'/').filter_map(number).collect();
     if numbers.is_empty() || !is_on_proc(object) { Vec::new() } else { numbers }
+}
+
+/// Whether that is the name in `/proc` of a descriptor of this thread's process.
+#[must_use]
+pub fn is_own_descriptor(place: &Place, thread: u32) -> bool {
+    let Some(found) = &place.found else { return false };
+    let mut names = place.path.rsplit(|byte| *byte == b'/').skip(1);
+    let in_descriptors = names.next() == Some(b"fd");
+    let directory = names.collect::<Vec<_>>().join(&b'/');
+    let own = super::processes::process_of(thread);
+    let processes = processes_in(found.object.as_fd(), &directory);
+    in_descriptors
+        && !processes.is_empty()
+        && processes.into_iter().all(|thread| super::processes::process_of(thread) == own)
 }
 
 /// Nobody may look into the supervisor.
