@@ -58,6 +58,9 @@ pub struct Profile {
 pub struct Reader {
     #[command(flatten)]
     profile: Profile,
+    /// Open its directory first, and the file from there
+    #[arg(long)]
+    from_directory: bool,
     /// The file
     target: PathBuf,
 }
@@ -156,7 +159,10 @@ macro_rules! verbs {
 }
 
 verbs! {
-    Reader options Attempt::File(FileAttempt::Read, options.target);
+    Reader options {
+        let attempt = if options.from_directory { FileAttempt::ReadFromDirectory } else { FileAttempt::Read };
+        Attempt::File(attempt, options.target)
+    };
     Writer options Attempt::File(FileAttempt::Write, options.target);
     Metadata options Attempt::File(options.operation, options.path);
     Starter options Attempt::Program(options.command);

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal};
 
-use super::matrix::{ExpectApply, Fixture, Probe};
+use super::matrix::{Driver, ExpectApply, Fixture, Probe};
 use super::observation::{Exit, Markers, Observation, OpenedPath};
 use super::prepared::Prepared;
 use super::record::{ApplyPreflight, Backend, ProbeRecord, Record};
@@ -92,6 +92,7 @@ pub fn asked(probe: &Probe, is_blob: bool) -> Option<Asked> {
     };
     if let Some(attempt) = FileAttempt::of(operation) {
         return match attempt {
+            FileAttempt::Read if probe.driver == Driver::Openat => own("reader", &["--from-directory", "--", target]),
             FileAttempt::Read if is_blob => program(&["/bin/cat", target]),
             FileAttempt::Read => own("reader", &["--", target]),
             FileAttempt::Write if is_blob => {

@@ -64,6 +64,18 @@ enum Facts {
     Object(serde_json::Map<String, serde_json::Value>),
 }
 
+/// How a probe comes to a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Driver {
+    /// By its path.
+    #[default]
+    Open,
+    /// Its directory is opened first, and the file from there: that asks to read the directory (RUNTIME.md part
+    /// 3).
+    Openat,
+}
+
 /// A file that is there before a probe.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,6 +107,9 @@ pub struct Probe {
     pub target: String,
     /// What should come out.
     pub expected: Verdict,
+    /// How a file is come to.
+    #[serde(default)]
+    pub driver: Driver,
     /// Name of the expectation; made of profile and probe where it is missing.
     #[serde(default)]
     pub expectation_id: Option<String>,

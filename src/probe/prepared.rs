@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use super::artifacts::{DecidedBy, GateFinding, GoldenDecode, Preflight};
-use super::matrix::{Mode, Probe, Profile, Verdict};
+use super::matrix::{Driver, Mode, Probe, Profile, Verdict};
 use super::record::{PredictedCheck, Prediction};
 use super::stage::EPERM;
 use super::{ProbeError, gated};
@@ -14,7 +14,7 @@ use crate::blob::{self, legacy};
 use crate::policy::gate;
 use crate::policy::passes::{Passes, build};
 use crate::runtime::policy::Policy;
-use crate::runtime::question::{Question, ask, probed_operation};
+use crate::runtime::question::{Question, QuestionError, Reply, ask, probed_operation};
 use crate::runtime::world::World;
 use crate::runtime::{hex, shim};
 use crate::sbpl::{self, Diagnostic, Options};
@@ -140,13 +140,24 @@ impl Prepared {
     /// # Errors
     /// A question that cannot be asked.
     pub fn predict(&self, id: &str, probe: &Probe, world: &World) -> Result<Prediction, ProbeError> {
-        let facts = probe.facts();
-        let question =
-            Question { operation: probed_operation(&probe.operation), subject: Some(&probe.target), facts: &facts };
-        let reply = ask(&self.policy, world, &question).map_err(|error| ProbeError::Profile {
+        let fail = |error: QuestionError| ProbeError::Profile {
             id: id.to_owned(),
             reason: format!("probe '{}': {error}", probe.name),
-        })?;
+        };
+        let facts = probe.facts();
+        let mut checks = Vec::new();
+        let is_from_directory = probe.driver == Driver::Openat && probe.operation.starts_with("file");
+        let directory = probe.target.rsplit_once('/').filter(|_| is_from_directory).map(|(directory, _)| directory);
+        if let Some(directory) = directory {
+            let question = Question { operation: "file-read-data", subject: Some(directory), facts: &[] };
+            checks.extend(ask(&self.policy, world, &question).map_err(fail)?.checks);
+        }
+        if !checks.last().is_some_and(|check| check.answer.action.denies()) {
+            let operation = probed_operation(&probe.operation);
+            let question = Question { operation, subject: Some(&probe.target), facts: &facts };
+            checks.extend(ask(&self.policy, world, &question).map_err(fail)?.checks);
+        }
+        let reply = Reply { checks };
         let release = self.policy.release();
         let decided_by = reply.deciding().map(|check| {
             let rule = check.answer.rule.as_ref();

@@ -22,6 +22,9 @@ pub enum FileAttempt {
     /// Open it and read.
     #[value(name = "file-read-data")]
     Read,
+    /// Open its directory, it from there, and read.
+    #[value(skip)]
+    ReadFromDirectory,
     /// Open it to append, and write a line; make it where it is not there.
     #[value(name = "file-write-data", alias = "file-write-create")]
     Write,
@@ -58,14 +61,16 @@ impl FileAttempt {
     /// The operation that it asks for.
     #[must_use]
     pub fn operation(self) -> String {
-        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+        let shown = if self == Self::ReadFromDirectory { Self::Read } else { self };
+        shown.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
     }
 }
 
 /// Tries it.
 pub fn tried(speaker: &mut Speaker, what: FileAttempt, path: &Path) -> Ended {
     let (done, status) = match what {
-        FileAttempt::Read => return read(speaker, path),
+        FileAttempt::Read => return read(speaker, path, File::open(path)),
+        FileAttempt::ReadFromDirectory => return read(speaker, path, opened_from_directory(path)),
         FileAttempt::Write => return written(speaker, path),
         FileAttempt::Metadata => (std::fs::metadata(path).map(drop), Ended::NotOpened),
         FileAttempt::Existence => (rustix::fs::access(path, Access::EXISTS).map_err(Into::into), Ended::NotOpened),
@@ -110,8 +115,17 @@ fn attribute(path: &Path) -> io::Result<()> {
     }
 }
 
-fn read(speaker: &mut Speaker, path: &Path) -> Ended {
-    let file = match File::open(path) {
+fn opened_from_directory(path: &Path) -> io::Result<File> {
+    use rustix::fs::OFlags;
+    let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    };
+    let directory = File::open(directory)?;
+    Ok(File::from(rustix::fs::openat(directory, name, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?))
+}
+
+fn read(speaker: &mut Speaker, path: &Path, opened: io::Result<File>) -> Ended {
+    let file = match opened {
         Ok(file) => file,
         Err(error) => return said(speaker, FileAttempt::Read, path, Err(error), Ended::NotOpened),
     };

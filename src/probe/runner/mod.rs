@@ -17,6 +17,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::observation::{Marker, Step, Tool};
+use super::stage::EPERM;
 use crate::enforce::{self, World};
 use crate::library::{self, FilterType, Library, LibraryError};
 use crate::runtime::policy::Policy;
@@ -162,10 +163,16 @@ impl Runner {
 
     fn apply(mut self) -> Result<Speaker, Ended> {
         let mut speaker = Speaker { file: self.markers.take() };
+        // A process under a profile makes no root of its own: that is the first thing to be said then.
+        let nothing = matches!(self.applied, Applied::Nothing);
+        if !nothing && is_sandboxed(&self.applied) {
+            let marker = self.marker(Step::Apply).classed(-1, EPERM, Some(ALREADY.to_owned()));
+            speaker.say(&marker);
+            return Err(Ended::NotApplied);
+        }
         let entered = enforce::enter(&self.world);
         end_with_parent();
         let (mut marker, mut applied) = (self.marker(Step::Apply), self.marker(Step::Applied));
-        let nothing = matches!(self.applied, Applied::Nothing);
         let (api, done) = match (entered, self.applied) {
             (Err(error), _) => {
                 ("enter_root", Err((number(&error), Some(format!("a root in the shape of a Mac's: {error}")))))
@@ -202,6 +209,21 @@ impl Runner {
                 Err(Ended::NotApplied)
             }
         }
+    }
+}
+
+/// RUNTIME.md part 2, "Apply error class".
+const ALREADY: &str = "Operation not permitted: this process is already sandboxed";
+
+/// Whether this process is under a profile.
+fn is_sandboxed(by: &Applied) -> bool {
+    match by {
+        Applied::Text(library, ..) | Applied::Blob(library, _) => {
+            let process = i32::try_from(std::process::id()).unwrap_or(0);
+            // Without an operation it says whether there is none.
+            library.check(process, None, None, 0).is_ok_and(|is_free| !is_free)
+        }
+        Applied::Nothing | Applied::Linux(_) => enforce::is_applied(),
     }
 }
 
