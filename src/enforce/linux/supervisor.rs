@@ -359,9 +359,10 @@ impl Task<'_> {
         if caller == *own {
             return self.done(call);
         }
-        let errno = |error: std::io::Error| Denied::from(system::errno(&error));
-        system::act_as(&caller).map_err(errno)?;
-        let reply = self.done(call);
+        let reply = match system::act_as(&caller) {
+            Ok(()) => self.done(call),
+            Err(error) => Err(system::errno(&error).into()),
+        };
         if system::act_as(own).is_err() {
             // This thread is nobody we know; the process must not go on with it.
             system::end(70);
