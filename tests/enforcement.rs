@@ -1,5 +1,6 @@
-//! A policy under which a process runs holds: attacks on it fail, what it allows works (`attacks`), and
-//! what random calls get is what the policy says (`random`).
+//! A policy under which a process runs holds: attacks on it fail, what it allows works (`attacks`), what
+//! random calls get is what the policy says (`random`), programs of the host do their work under a profile
+//! for them and nothing else (`programs`), and `sbtool run` does what its flags say (`flags`).
 //!
 //! The processes under a policy are this test binary again, told by its environment what to do, started
 //! by `sbtool run` as a user would. As root all of it runs a second time as an ordinary user. Where the
@@ -10,6 +11,12 @@
 #[cfg(target_os = "linux")]
 #[path = "enforcement/attacks/mod.rs"]
 mod attacks;
+#[cfg(target_os = "linux")]
+#[path = "enforcement/flags.rs"]
+mod flags;
+#[cfg(target_os = "linux")]
+#[path = "enforcement/programs.rs"]
+mod programs;
 #[cfg(target_os = "linux")]
 #[path = "enforcement/random.rs"]
 mod random;
@@ -42,6 +49,18 @@ fn main() {
                 Ok(())
             });
             trials.push(trial);
+        }
+        for (name, does) in flags::FLAGS {
+            trials.push(Trial::test(format!("{name} as {}", user.name()), move || {
+                does(&Stage::new("flag", user), user);
+                Ok(())
+            }));
+        }
+        for program in programs::PROGRAMS {
+            trials.push(Trial::test(format!("{} as {}", program.name, user.name()), move || {
+                programs::run(program, &|| Stage::new("program", user));
+                Ok(())
+            }));
         }
     }
     // More by SBTOOL_ENFORCED=20000.

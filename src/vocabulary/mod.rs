@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::OnceLock;
 
+use rustc_hash::FxHashMap;
 use serde::Deserialize;
 
 mod check;
@@ -57,10 +58,11 @@ pub struct Release {
     operation_names: HashMap<String, OperationId>,
     /// By the number; every test of a walk looks its filter up.
     filter_positions: [Option<usize>; 256],
-    filter_names: HashMap<String, FilterId>,
-    modifier_positions: HashMap<ModifierId, usize>,
-    functions: HashMap<String, (FilterId, usize)>,
-    constants: HashMap<String, u16>,
+    // Names of grammar files alone; what starts for each command is worth a quick hash.
+    filter_names: FxHashMap<String, FilterId>,
+    modifier_positions: FxHashMap<ModifierId, usize>,
+    functions: FxHashMap<String, (FilterId, usize)>,
+    constants: FxHashMap<String, u16>,
 }
 
 /// Why a release could not be had.
@@ -154,7 +156,7 @@ impl Release {
 
     fn of_data(data: data::ReleaseData) -> Result<Self, String> {
         check::whole(&data)?;
-        let mut operation_names = HashMap::new();
+        let mut operation_names = HashMap::with_capacity(data.operations.len());
         for (position, operation) in data.operations.iter().enumerate() {
             if usize::from(operation.id) != position {
                 return Err(format!("operation '{}' has id {}, expected {position}", operation.name, operation.id));
@@ -189,9 +191,10 @@ impl Release {
             return Err(format!("operation '{}' stands behind those of message filters", operation.name));
         }
         let mut filter_positions = [None; 256];
-        let mut filter_names = HashMap::new();
-        let mut functions = HashMap::new();
-        let mut constants = HashMap::new();
+        let mut filter_names = FxHashMap::default();
+        let mut functions = FxHashMap::default();
+        let mut constants = FxHashMap::default();
+        constants.reserve(data.filters.iter().map(|filter| filter.values.len()).sum());
         for (position, filter) in data.filters.iter().enumerate() {
             if filter_positions[usize::from(filter.id.0)].replace(position).is_some()
                 || filter.id.0 == 0
@@ -218,7 +221,7 @@ impl Release {
         {
             return Err(format!("filter id {missing} is missing"));
         }
-        let mut modifier_positions = HashMap::new();
+        let mut modifier_positions = FxHashMap::default();
         for (position, modifier) in data.modifiers.iter().enumerate() {
             if modifier_positions.insert(modifier.id, position).is_some() {
                 return Err(format!("modifier '{}' has a repeated id", modifier.name));

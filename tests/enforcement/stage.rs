@@ -221,7 +221,8 @@ impl Stage {
         programs().1.to_str().unwrap().to_owned()
     }
 
-    fn command(&self, program: &Path, first: &[&str], arguments: &[String]) -> Command {
+    /// A program, as the user of this stage.
+    pub fn command(&self, program: &Path, first: &[&str], arguments: &[String]) -> Command {
         let mut command = Command::new(program);
         command.args(first).args(arguments).env(ACTION, self.name).current_dir(self.folder.path());
         command.stdin(Stdio::null()).stdout(Stdio::piped());

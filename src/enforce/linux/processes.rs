@@ -23,10 +23,18 @@ pub struct Status {
     pub real_and_saved: [u32; 2],
 }
 
+/// With room for all of it: such a file has no length, so it would be read in pieces of 32 bytes at first.
+fn status_text(thread: u32) -> Option<String> {
+    use std::io::Read;
+    let mut text = String::with_capacity(4096);
+    std::fs::File::open(format!("/proc/{thread}/status")).ok()?.read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
 /// The status of a thread; nothing where it is gone.
 #[must_use]
 pub fn status(thread: u32) -> Option<Status> {
-    let text = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let text = status_text(thread)?;
     let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
     // Real, effective, saved, and the one for files.
     let last = |name: &str| field(name)?.split_whitespace().nth(3)?.parse().ok();
@@ -56,7 +64,7 @@ pub fn status(thread: u32) -> Option<Status> {
 /// The process of a thread.
 #[must_use]
 pub fn process_of(thread: u32) -> Option<u32> {
-    let text = std::fs::read_to_string(format!("/proc/{thread}/status")).ok()?;
+    let text = status_text(thread)?;
     text.lines().find_map(|line| line.strip_prefix("Tgid:"))?.trim().parse().ok()
 }
 

@@ -197,14 +197,15 @@ impl Supervisor {
     /// Whether a process is under this policy, as far as its ancestors tell.
     #[must_use]
     pub fn has(&self, process: u32) -> bool {
-        let mut process = process;
+        let mut ancestor = process;
         for _ in 0..1000 {
-            if process == self.first {
+            if ancestor == self.first {
                 return true;
             }
-            match processes::status(process) {
-                Some(status) if status.parent == self.process && self.process != 0 => return true,
-                Some(status) if status.parent > 1 => process = status.parent,
+            match processes::status(ancestor) {
+                // A child of the supervisor waits for those under the policy, and is none of them.
+                Some(status) if status.parent == self.process && self.process != 0 => return ancestor != process,
+                Some(status) if status.parent > 1 => ancestor = status.parent,
                 _ => return false,
             }
         }
@@ -358,9 +359,10 @@ impl Task<'_> {
         if caller == *own {
             return self.done(call);
         }
-        let errno = |error: std::io::Error| Denied::from(system::errno(&error));
-        system::act_as(&caller).map_err(errno)?;
-        let reply = self.done(call);
+        let reply = match system::act_as(&caller) {
+            Ok(()) => self.done(call),
+            Err(error) => Err(system::errno(&error).into()),
+        };
         if system::act_as(own).is_err() {
             // This thread is nobody we know; the process must not go on with it.
             system::end(70);

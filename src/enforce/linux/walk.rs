@@ -155,11 +155,12 @@ pub fn look_up(start: Option<OwnedFd>, path: &[u8], lookup: &mut Lookup<'_>) -> 
     let end = End::of(path);
     let slash = path.ends_with(b"/");
     let start = match start {
-        Some(start) if !path.starts_with(b"/") => start,
-        None if !path.starts_with(b"/") => return Err(libc::EBADF.into()),
-        _ => root()?,
+        _ if path.starts_with(b"/") => None,
+        None => return Err(libc::EBADF.into()),
+        start => start,
     };
     if lookup.wants_name {
+        let start = start.map_or_else(root, Ok)?;
         // A name is not followed, whatever stands behind it; all else leads to a directory that has none here.
         let mut place = walk(start, path, end != End::Name, Ending { end, slash }, lookup)?;
         if end != End::Name {
@@ -170,12 +171,20 @@ pub fn look_up(start: Option<OwnedFd>, path: &[u8], lookup: &mut Lookup<'_>) -> 
     // Most paths cross nothing; then the kernel finds the object in one step.
     let follow = lookup.follow || slash || end != End::Name;
     let resolve = ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    if let Ok(object) = rustix::fs::openat2(&start, path, HOLD, Mode::empty(), resolve) {
-        let status = rustix::fs::fstat(&object).map_err(raw)?;
-        if !(follow && file_type(&status) == FileType::Symlink) {
-            return found(object, status, Ending { end, slash }, lookup);
+    // A path from the root starts there, wherever it is said to start.
+    let from = start.as_ref().map_or(rustix::fs::CWD, AsFd::as_fd);
+    match rustix::fs::openat2(from, path, HOLD, Mode::empty(), resolve) {
+        Ok(object) => {
+            let status = rustix::fs::fstat(&object).map_err(raw)?;
+            if !(follow && file_type(&status) == FileType::Symlink) {
+                return found(object, status, Ending { end, slash }, lookup);
+            }
         }
+        // Nothing was crossed on the way to what is missing.
+        Err(rustix::io::Errno::NOENT) if !lookup.may_be_missing => return Err(libc::ENOENT.into()),
+        Err(_) => {}
     }
+    let start = start.map_or_else(root, Ok)?;
     walk(start, path, follow, Ending { end, slash }, lookup)
 }
 

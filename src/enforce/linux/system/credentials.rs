@@ -1,6 +1,7 @@
 //! In: who is to act. Out: a thread that acts so: users, capabilities, its directory and mask. Never: more
 //! rights than the process has.
 
+use std::cell::Cell;
 use std::io;
 
 use super::checked;
@@ -50,7 +51,14 @@ fn capabilities() -> io::Result<CapabilitySets> {
     Ok(sets)
 }
 
+thread_local! {
+    /// Whether this thread has the right to look into others as it is, or no way to it; where that is not
+    /// known the kernel is asked. It is asked once, and again after each change.
+    static LOOKS_AS_IT_IS: Cell<bool> = const { Cell::new(false) };
+}
+
 fn set_effective(effective: u64) -> io::Result<()> {
+    LOOKS_AS_IT_IS.set(false);
     let mut sets = capabilities()?;
     // The halves are what is wanted.
     #[allow(clippy::cast_possible_truncation, reason = "the halves")]
@@ -94,9 +102,14 @@ pub fn act_as(who: &Credentials) -> io::Result<()> {
 /// memory and descriptors are had, whoever this thread acts as.
 pub fn looking_into<T>(work: impl FnOnce() -> T) -> T {
     const LOOK: u32 = 1 << 19;
-    let Some(sets) = capabilities().ok().filter(|sets| sets[0][1] & LOOK != 0 && sets[0][0] & LOOK == 0) else {
+    if LOOKS_AS_IT_IS.get() {
         return work();
-    };
+    }
+    let Ok(sets) = capabilities() else { return work() };
+    if sets[0][1] & LOOK == 0 || sets[0][0] & LOOK != 0 {
+        LOOKS_AS_IT_IS.set(true);
+        return work();
+    }
     let effective = u64::from(sets[0][0]) | (u64::from(sets[1][0]) << 32);
     let _ = set_effective(effective | u64::from(LOOK));
     let done = work();

@@ -131,9 +131,10 @@ pub fn ignore_terminal() -> Vec<(i32, usize)> {
     TERMINAL.iter().map(|signal| (*signal, unsafe { libc::signal(*signal, libc::SIG_IGN) })).collect()
 }
 
-/// Does about it what was done before.
+/// Does about it what was done before. Of SIGPIPE that is what Rust's own start made of it; `Command` sets it
+/// to the default, as a program expects it.
 pub fn restore_terminal(before: &[(i32, usize)]) {
-    for (signal, action) in before {
+    for (signal, action) in before.iter().filter(|(signal, _)| *signal != libc::SIGPIPE) {
         // SAFETY: what was set before this program's own code ran: to ignore, or the default.
         unsafe { libc::signal(*signal, *action) };
     }
