@@ -194,16 +194,18 @@ impl Supervisor {
         }
     }
 
-    /// Whether a process is under this policy, as far as its ancestors tell.
+    /// Whether a process is under this policy, as far as its ancestors tell. The child of this process that
+    /// waits for them, and takes those that are left without a parent, is not.
     #[must_use]
     pub fn has(&self, process: u32) -> bool {
+        let asked = process;
         let mut process = process;
         for _ in 0..1000 {
             if process == self.first {
                 return true;
             }
             match processes::status(process) {
-                Some(status) if status.parent == self.process && self.process != 0 => return true,
+                Some(status) if status.parent == self.process && self.process != 0 => return process != asked,
                 Some(status) if status.parent > 1 => process = status.parent,
                 _ => return false,
             }
