@@ -83,6 +83,16 @@ impl Socket {
         }
     }
 
+    /// What an address of IPv6 is to SBPL: one of IPv4 within it is one of IPv4.
+    fn address_v6(&self, ip: std::net::Ipv6Addr, port: u16) -> Address {
+        let mapped = ip.to_ipv4_mapped();
+        let localhost = match mapped {
+            Some(ip) => is_local_v4(ip.octets()),
+            None => ip.is_loopback() || ip.is_unspecified(),
+        };
+        Address { protocol: self.protocol(mapped.is_none()), localhost, port }
+    }
+
     /// Whether calls on it wait.
     #[must_use]
     pub fn waits(&self) -> bool {
@@ -119,14 +129,8 @@ impl Socket {
             }
             libc::AF_INET6 => {
                 let ip: [u8; 16] = bytes.get(8..24).and_then(|ip| ip.try_into().ok()).ok_or(libc::EINVAL)?;
-                let ip = std::net::Ipv6Addr::from(ip);
-                let mapped = ip.to_ipv4_mapped();
-                let localhost = match mapped {
-                    Some(ip) => is_local_v4(ip.octets()),
-                    None => ip.is_loopback() || ip.is_unspecified(),
-                };
                 let port = port(&bytes).ok_or(libc::EINVAL)?;
-                let address = Address { protocol: self.protocol(mapped.is_none()), localhost, port };
+                let address = self.address_v6(std::net::Ipv6Addr::from(ip), port);
                 Ok(Target::Network { address, bytes })
             }
             libc::AF_UNIX if self.domain == libc::AF_UNIX => match bytes.get(2..) {
@@ -312,11 +316,7 @@ pub fn listen(task: &Task<'_>) -> Done {
                 localhost: is_local_v4(bound.ip().octets()),
                 port: bound.port(),
             },
-            Ok(std::net::SocketAddr::V6(bound)) => Address {
-                protocol: socket.protocol(true),
-                localhost: bound.ip().is_loopback() || bound.ip().is_unspecified(),
-                port: bound.port(),
-            },
+            Ok(std::net::SocketAddr::V6(bound)) => socket.address_v6(*bound.ip(), bound.port()),
             Err(_) => return Err(libc::EOPNOTSUPP.into()),
         };
         ask_address(task, "network-inbound", "local", address)?;
