@@ -18,7 +18,7 @@ mod flags;
 #[path = "enforcement/programs.rs"]
 mod programs;
 #[cfg(target_os = "linux")]
-#[path = "enforcement/random.rs"]
+#[path = "enforcement/random/mod.rs"]
 mod random;
 #[cfg(target_os = "linux")]
 #[path = "enforcement/stage.rs"]
@@ -64,12 +64,13 @@ fn main() {
         }
     }
     // More by SBTOOL_ENFORCED=20000.
-    let wanted = std::env::var("SBTOOL_ENFORCED").ok().and_then(|text| text.parse().ok()).unwrap_or(2000);
-    let user = *stage::users().last().unwrap_or(&stage::User::Same);
-    trials.push(Trial::test("random calls", move || {
-        random::compare(wanted, user);
-        Ok(())
-    }));
+    let wanted = std::env::var("SBTOOL_ENFORCED").ok().and_then(|text| text.parse().ok()).unwrap_or(1000);
+    for user in stage::users() {
+        trials.push(Trial::test(format!("random calls as {}", user.name()), move || {
+            random::compare(wanted, user);
+            Ok(())
+        }));
+    }
     libtest_mimic::run(&arguments, trials).exit();
 }
 

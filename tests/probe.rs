@@ -38,7 +38,11 @@ fn copy_tree(from: &Path, to: &Path) {
     for entry in fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let at = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() { copy_tree(&entry.path(), &at) } else { let _ = fs::copy(entry.path(), at).unwrap(); }
+        if entry.file_type().unwrap().is_dir() {
+            copy_tree(&entry.path(), &at)
+        } else {
+            let _ = fs::copy(entry.path(), at).unwrap();
+        }
     }
 }
 
@@ -139,7 +143,10 @@ fn is_supported() -> bool {
 
 fn probes(results: &Value) -> Vec<(&str, &Value)> {
     let profiles = results.as_object().unwrap();
-    profiles.iter().flat_map(|(id, one)| one["probes"].as_array().unwrap().iter().map(move |probe| (id.as_str(), probe))).collect()
+    profiles
+        .iter()
+        .flat_map(|(id, one)| one["probes"].as_array().unwrap().iter().map(move |probe| (id.as_str(), probe)))
+        .collect()
 }
 
 /// Each probe gave what is expected at the stage that goes with it.
@@ -433,7 +440,8 @@ fn sockets_and_signals_are_probed() {
             json!({"name": format!("{operation} {target}"), "operation": operation, "target": target, "expected": expected})
         })
         .collect();
-        let matrix = out.matrix(&[("p.sb", profile)], &json!({"one": {"blob": "p.sb", "mode": "sbpl", "probes": probes}}));
+        let matrix =
+            out.matrix(&[("p.sb", profile)], &json!({"one": {"blob": "p.sb", "mode": "sbpl", "probes": probes}}));
         let (output, results) = out.run("linux", &matrix);
         assert_eq!(output.status.code(), Some(0), "{} {results:#}", String::from_utf8_lossy(&output.stderr));
     }
@@ -457,7 +465,8 @@ fn markers_are_the_runners_own() {
     );
     assert_eq!((status, &probe["runtime_result"]["errno_source"]), (Some(0), &json!("probe_marker")), "{probe}");
     // `sh` cannot read the script that the target is, but writes that it can: an exit status is not a marker.
-    let liar = "#!/bin/sh\necho '{\"tool\":\"sbpl-probe\",\"stage\":\"probe\",\"rc\":-1,\"errno\":1,\"pid\":1}' >&2\nexit 0\n";
+    let liar =
+        "#!/bin/sh\necho '{\"tool\":\"sbpl-probe\",\"stage\":\"probe\",\"rc\":-1,\"errno\":1,\"pid\":1}' >&2\nexit 0\n";
     let (status, probe) = one(
         &out,
         &[("p.sb", "(version 1)(allow default)")],
@@ -510,7 +519,8 @@ fn an_interrupted_run_leaves_no_result() {
     if !is_supported() {
         return;
     }
-    let slow = json!({"one": {"blob": "p.sb", "mode": "blob", "probes": probe("process-exec*", "/usr/bin/yes", "allow")}});
+    let slow =
+        json!({"one": {"blob": "p.sb", "mode": "blob", "probes": probe("process-exec*", "/usr/bin/yes", "allow")}});
     for signal in [rustix::process::Signal::INT, rustix::process::Signal::TERM, rustix::process::Signal::KILL] {
         let out = Out::new(None);
         let matrix = out.matrix(&[("p.sb", "(version 1)(allow default)")], &slow);
@@ -530,7 +540,8 @@ fn an_interrupted_run_leaves_no_result() {
         }
         assert!(!out.path().join("artifact_index.json").exists());
         wait_until("the end of all runners", || runners(&run, harness).is_empty());
-        let quick = json!({"one": {"blob": "p.sb", "mode": "blob", "probes": probe("process-exec*", "/bin/true", "allow")}});
+        let quick =
+            json!({"one": {"blob": "p.sb", "mode": "blob", "probes": probe("process-exec*", "/bin/true", "allow")}});
         let matrix = out.matrix(&[], &quick);
         let (output, _) = out.run("linux", &matrix);
         assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
@@ -581,5 +592,8 @@ fn a_killed_runner_is_no_denial() {
         }),
         &[],
     );
-    assert_eq!((&probe["actual"], &probe["runtime_result"]["failure_kind"]), (&Value::Null, &json!("bootstrap_signal")));
+    assert_eq!(
+        (&probe["actual"], &probe["runtime_result"]["failure_kind"]),
+        (&Value::Null, &json!("bootstrap_signal"))
+    );
 }

@@ -3,7 +3,7 @@
 #![allow(unsafe_code, reason = "the calls that no safe library makes as they are")]
 
 use std::ffi::CString;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 
 /// A result, or an error number.
 pub type Result<T> = std::result::Result<T, i32>;
@@ -141,6 +141,24 @@ pub fn count_signals(signal: i32) {
         let mut action: libc::sigaction = std::mem::zeroed();
         action.sa_sigaction = counted as extern "C" fn(i32) as usize;
         libc::sigaction(signal, &raw const action, std::ptr::null_mut());
+    }
+}
+
+/// Sets what is done about signals: they are counted there.
+pub fn count_into(signals: &[i32], counter: &'static AtomicU8) {
+    static COUNTER: AtomicPtr<AtomicU8> = AtomicPtr::new(std::ptr::null_mut());
+    extern "C" fn counted(_: i32) {
+        // SAFETY: set before the handler is, to memory that stays.
+        unsafe { (*COUNTER.load(Ordering::SeqCst)).fetch_add(1, Ordering::SeqCst) };
+    }
+    COUNTER.store(std::ptr::from_ref(counter).cast_mut(), Ordering::SeqCst);
+    for signal in signals {
+        // SAFETY: the handler only adds to a number.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = counted as extern "C" fn(i32) as usize;
+            libc::sigaction(*signal, &raw const action, std::ptr::null_mut());
+        }
     }
 }
 

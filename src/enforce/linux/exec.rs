@@ -68,8 +68,10 @@ fn started(task: &Task<'_>, mut place: Place, given: Vec<u8>) -> Result<Reply, D
     let mut operation = "process-exec*";
     for _ in 0..=MAX_SCRIPTS {
         let found = place.found.as_ref().ok_or(libc::ENOENT)?;
-        if FileType::from_raw_mode(found.status.st_mode) != FileType::RegularFile {
-            return Err(libc::EACCES.into());
+        match FileType::from_raw_mode(found.status.st_mode) {
+            FileType::RegularFile => {}
+            FileType::Symlink => return Err(libc::ELOOP.into()),
+            _ => return Err(libc::EACCES.into()),
         }
         task.ask(operation, &Facts::file(&place.path, kind_of(&found.status)))?;
         let Some(name) = interpreter(&place) else {

@@ -83,6 +83,22 @@ impl Socket {
         }
     }
 
+    /// What an address of IPv6 is to SBPL: one of IPv4 within it is one of IPv4.
+    fn address_v6(&self, ip: std::net::Ipv6Addr, port: u16) -> Address {
+        let mapped = ip.to_ipv4_mapped();
+        let localhost = match mapped {
+            Some(ip) => is_local_v4(ip.octets()),
+            None => ip.is_loopback() || ip.is_unspecified(),
+        };
+        Address { protocol: self.protocol(mapped.is_none()), localhost, port }
+    }
+
+    /// The address of IPv4 that is served along with one of IPv6: no address at all stands for both.
+    fn served_along(&self, ip: std::net::Ipv6Addr, port: u16) -> Option<Address> {
+        let both = self.domain == libc::AF_INET6 && ip.is_unspecified();
+        both.then(|| Address { protocol: self.protocol(false), localhost: true, port })
+    }
+
     /// Whether calls on it wait.
     #[must_use]
     pub fn waits(&self) -> bool {
@@ -118,15 +134,9 @@ impl Socket {
                 Ok(Target::Network { address, bytes })
             }
             libc::AF_INET6 => {
-                let ip: [u8; 16] = bytes.get(8..24).and_then(|ip| ip.try_into().ok()).ok_or(libc::EINVAL)?;
-                let ip = std::net::Ipv6Addr::from(ip);
-                let mapped = ip.to_ipv4_mapped();
-                let localhost = match mapped {
-                    Some(ip) => is_local_v4(ip.octets()),
-                    None => ip.is_loopback() || ip.is_unspecified(),
-                };
+                let ip = host_v6(&bytes).ok_or(libc::EINVAL)?;
                 let port = port(&bytes).ok_or(libc::EINVAL)?;
-                let address = Address { protocol: self.protocol(mapped.is_none()), localhost, port };
+                let address = self.address_v6(ip, port);
                 Ok(Target::Network { address, bytes })
             }
             libc::AF_UNIX if self.domain == libc::AF_UNIX => match bytes.get(2..) {
@@ -137,6 +147,13 @@ impl Socket {
             _ => Ok(Target::Other(bytes)),
         }
     }
+}
+
+/// The host of an address of IPv6, as the kernel has it.
+fn host_v6(bytes: &[u8]) -> Option<std::net::Ipv6Addr> {
+    let family = i32::from(u16::from_ne_bytes([*bytes.first()?, *bytes.get(1)?]));
+    let ip: [u8; 16] = bytes.get(8..24)?.try_into().ok()?;
+    (family == libc::AF_INET6).then(|| ip.into())
 }
 
 /// `localhost` of SBPL: loopback and the unspecified address (LANGUAGE.md §8). Which addresses are the
@@ -266,6 +283,12 @@ pub fn bind(task: &Task<'_>) -> Done {
     match socket.target(bytes)? {
         Target::Network { address, bytes } => {
             ask_address(task, "network-bind", "local", address)?;
+            // IPV6_V6ONLY may be set or taken back until the socket is bound, so it decides nothing here.
+            if let Some(ip) = host_v6(&bytes)
+                && let Some(address) = socket.served_along(ip, address.port)
+            {
+                ask_address(task, "network-bind", "local", address)?;
+            }
             bound(&bytes)
         }
         Target::Path(path) => {
@@ -312,11 +335,16 @@ pub fn listen(task: &Task<'_>) -> Done {
                 localhost: is_local_v4(bound.ip().octets()),
                 port: bound.port(),
             },
-            Ok(std::net::SocketAddr::V6(bound)) => Address {
-                protocol: socket.protocol(true),
-                localhost: bound.ip().is_loopback() || bound.ip().is_unspecified(),
-                port: bound.port(),
-            },
+            Ok(std::net::SocketAddr::V6(bound)) => {
+                let along = socket.served_along(*bound.ip(), bound.port());
+                // What is bound keeps it.
+                if let Some(address) =
+                    along.filter(|_| !rustix::net::sockopt::ipv6_v6only(&socket.socket).unwrap_or(false))
+                {
+                    ask_address(task, "network-inbound", "local", address)?;
+                }
+                socket.address_v6(*bound.ip(), bound.port())
+            }
             Err(_) => return Err(libc::EOPNOTSUPP.into()),
         };
         ask_address(task, "network-inbound", "local", address)?;

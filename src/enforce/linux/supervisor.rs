@@ -194,7 +194,8 @@ impl Supervisor {
         }
     }
 
-    /// Whether a process is under this policy, as far as its ancestors tell.
+    /// Whether a process is under this policy, as far as its ancestors tell. The child of this process that
+    /// waits for them, and takes those that are left without a parent, is not.
     #[must_use]
     pub fn has(&self, process: u32) -> bool {
         let mut ancestor = process;

@@ -234,7 +234,8 @@ fn walk(
         let is_last = rest.is_empty();
         let object = match hold(here.as_fd(), &name) {
             Ok(object) => object,
-            Err(libc::ENOENT) if is_last && lookup.may_be_missing => {
+            // What is looked into, if only by a dot, must be there.
+            Err(libc::ENOENT) if is_last && lookup.may_be_missing && ending.end == End::Name => {
                 let (directory, _) = path_of(here.as_fd())?;
                 let path = join(&directory, &name);
                 guard(here.as_fd(), &path, lookup.supervisor)?;
@@ -247,6 +248,10 @@ fn walk(
         let status = rustix::fs::fstat(&object).map_err(raw)?;
         match file_type(&status) {
             FileType::Symlink if !is_last || follow => {
+                // A file that is about to be made has no slash behind it, wherever the link leads.
+                if is_last && ending.slash && ending.end == End::Name && lookup.may_be_missing && !lookup.wants_name {
+                    return Err(libc::EISDIR.into());
+                }
                 links += 1;
                 if links > MAX_LINKS {
                     return Err(libc::ELOOP.into());

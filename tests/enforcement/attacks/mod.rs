@@ -135,6 +135,7 @@ pub const ATTACKS: &[Attack] = attacks![
     "the supervisor is killed" killed killed_inside false;
     "calls that lead out" refused refused_inside false;
     "messages to a port" messages messages_inside false;
+    "both families at once" both_families both_families_inside false;
     "ports without a family" families families_inside false;
     "a socket swapped" sockets_race sockets_race_inside false;
     "changes by a descriptor that reads" by_descriptor by_descriptor_inside false;

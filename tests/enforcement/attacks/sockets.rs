@@ -198,6 +198,40 @@ pub(super) fn families(stage: &Stage) {
     ]);
 }
 
+/// A socket of IPv6 without an address serves IPv4 along.
+pub(super) fn both_families(stage: &Stage) {
+    if std::net::TcpListener::bind("[::1]:0").is_err() {
+        eprintln!("both families at once: skipped, no IPv6 here");
+        return;
+    }
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+    let profile = format!("(version 1)(allow default)(deny network-bind (local tcp4 \"*:{free}\"))");
+    stage.run(&profile, &[&free]).expect(&[("bind", "EPERM"), ("loopback", "ok")]);
+    let profile = format!("(version 1)(allow default)(deny network-inbound (local tcp4 \"*:{free}\"))");
+    stage.run(&profile, &[&free]).expect(&[("listen", "EPERM"), ("loopback", "ok")]);
+}
+
+pub(super) fn both_families_inside(inside: &Inside) {
+    let port = u16::try_from(inside.number(0)).unwrap();
+    let served = |host: [u8; 16], key: &str, listen: Option<&str>| {
+        let mut address = vec![0u8; 28];
+        address[..2].copy_from_slice(&u16::try_from(libc::AF_INET6).unwrap().to_ne_bytes());
+        address[2..4].copy_from_slice(&port.to_be_bytes());
+        address[8..24].copy_from_slice(&host);
+        let socket = system::socket(libc::AF_INET6, libc::SOCK_STREAM).unwrap();
+        let bound = system::with_address(libc::SYS_bind, socket, &address);
+        inside.got(key, bound);
+        if let Some(listen) = listen.filter(|_| bound.is_ok()) {
+            inside.got(listen, call(libc::SYS_listen, &[socket as u64, 1]));
+        }
+        close(socket);
+    };
+    served([0; 16], "bind", Some("listen"));
+    let mut loopback = [0; 16];
+    loopback[15] = 1;
+    served(loopback, "loopback", None);
+}
+
 pub(super) fn families_inside(inside: &Inside) {
     let port = u16::try_from(inside.number(0)).unwrap();
     // `bind` takes no family as its own only without a host.

@@ -159,14 +159,14 @@ fn attribute_read(task: &Task<'_>, place: &Place) -> Done {
     let name = task.string(1)?;
     ask_attribute(task, "file-read-xattr", place, &name)?;
     let mut value = vec![0u8; MAX_ATTRIBUTE];
-    let length = rustix::fs::getxattr(attributed(place)?, name, value.as_mut_slice()).map_err(raw)?;
+    let length = rustix::fs::getxattr(held(place)?, name, value.as_mut_slice()).map_err(raw)?;
     give(task, 2, value.get(..length).unwrap_or_default())
 }
 
 fn attributes_listed(task: &Task<'_>, place: &Place) -> Done {
     ask_attribute(task, "file-read-xattr", place, b"")?;
     let mut list = vec![0u8; MAX_ATTRIBUTE];
-    let length = rustix::fs::listxattr(attributed(place)?, list.as_mut_slice()).map_err(raw)?;
+    let length = rustix::fs::listxattr(held(place)?, list.as_mut_slice()).map_err(raw)?;
     give(task, 1, list.get(..length).unwrap_or_default())
 }
 
@@ -176,14 +176,14 @@ fn attribute_written(task: &Task<'_>, place: &Place) -> Done {
     let value = processes::bytes(task.thread(), task.argument(2), size)?;
     ask_attribute(task, "file-write-xattr", place, &name)?;
     let flags = XattrFlags::from_bits_retain(unsigned(task.number(4)));
-    rustix::fs::setxattr(attributed(place)?, name, &value, flags).map_err(raw)?;
+    rustix::fs::setxattr(held(place)?, name, &value, flags).map_err(raw)?;
     Ok(Reply::Value(0))
 }
 
 fn attribute_removed(task: &Task<'_>, place: &Place) -> Done {
     let name = task.string(1)?;
     ask_attribute(task, "file-write-xattr", place, &name)?;
-    rustix::fs::removexattr(attributed(place)?, name).map_err(raw)?;
+    rustix::fs::removexattr(held(place)?, name).map_err(raw)?;
     Ok(Reply::Value(0))
 }
 

@@ -28,9 +28,8 @@ fn directory_removed(task: &Task<'_>, place: &Place) -> Done {
         End::Parent => return Err(libc::ENOTEMPTY.into()),
         End::Root => return Err(libc::EBUSY.into()),
     }
-    if !is(&place.there()?.status, FileType::Directory) {
-        return Err(libc::ENOTDIR.into());
-    }
+    // What is no directory the kernel refuses itself, after it looked whether it may be removed at all.
+    place.there()?;
     removed(task, place, AtFlags::REMOVEDIR)
 }
 
@@ -109,9 +108,6 @@ pub fn renameat2(task: &Task<'_>) -> Done {
 fn linked(task: &Task<'_>, old: &Place, new: &Place) -> Done {
     let found = old.there()?;
     let (directory, name) = new_name(new)?;
-    if is(&found.status, FileType::Directory) {
-        return Err(libc::EPERM.into());
-    }
     // What could be had by the new name must be had by the old one (chosen).
     for operation in ["file-link", "file-read-data", "file-write-data"] {
         task.ask(operation, &old.facts())?;
@@ -192,9 +188,9 @@ pub fn mkdirat(task: &Task<'_>) -> Done {
     directory_made(task, &task.named(task.number(0), 1, true)?, task.number(2))
 }
 
-fn node_made(task: &Task<'_>, place: &Place, mode: i32, device: u64) -> Done {
-    let mode = unsigned(mode);
-    let (kind, sbpl) = match mode & libc::S_IFMT {
+/// What a mode asks `mknod` for, which is looked at before the path is.
+fn node_of(mode: u32) -> Result<(FileType, &'static str), Denied> {
+    Ok(match mode & libc::S_IFMT {
         0 | libc::S_IFREG => (FileType::RegularFile, "REGULAR-FILE"),
         libc::S_IFIFO => (FileType::Fifo, "FIFO"),
         libc::S_IFSOCK => (FileType::Socket, "SOCKET"),
@@ -202,8 +198,14 @@ fn node_made(task: &Task<'_>, place: &Place, mode: i32, device: u64) -> Done {
         libc::S_IFBLK => (FileType::BlockDevice, "BLOCK-DEVICE"),
         libc::S_IFDIR => return Err(libc::EPERM.into()),
         _ => return Err(libc::EINVAL.into()),
-    };
-    let (directory, name) = new_name(place)?;
+    })
+}
+
+fn node_made(task: &Task<'_>, from: i32, path: usize) -> Done {
+    let (mode, device) = (unsigned(task.number(path + 1)), task.argument(path + 2));
+    let (kind, sbpl) = node_of(mode)?;
+    let place = task.named(from, path, true)?;
+    let (directory, name) = new_name(&place)?;
     let facts = Facts::file(&place.path, Some(sbpl));
     if matches!(kind, FileType::CharacterDevice | FileType::BlockDevice) {
         task.ask("file-mknod", &facts)?;
@@ -216,10 +218,10 @@ fn node_made(task: &Task<'_>, place: &Place, mode: i32, device: u64) -> Done {
 
 /// `mknod(path, mode, device)`.
 pub fn mknod(task: &Task<'_>) -> Done {
-    node_made(task, &task.named(HERE, 0, true)?, task.number(1), task.argument(2))
+    node_made(task, HERE, 0)
 }
 
 /// `mknodat(directory, path, mode, device)`.
 pub fn mknodat(task: &Task<'_>) -> Done {
-    node_made(task, &task.named(task.number(0), 1, true)?, task.number(2), task.argument(3))
+    node_made(task, task.number(0), 1)
 }

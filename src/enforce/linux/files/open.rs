@@ -137,6 +137,9 @@ pub fn truncate(task: &Task<'_>) -> Done {
     if is(&found.status, FileType::Directory) {
         return Err(libc::EISDIR.into());
     }
+    if !is(&found.status, FileType::RegularFile) {
+        return Err(libc::EINVAL.into());
+    }
     task.ask_about("file-write-data", &place)?;
     let length = i64::try_from(task.argument(1)).map_err(|_| libc::EINVAL)?;
     let file = reopen(found, libc::O_WRONLY | libc::O_NONBLOCK)?;

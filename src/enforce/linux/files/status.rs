@@ -135,7 +135,7 @@ pub fn inotify_add_watch(task: &Task<'_>) -> Done {
     task.ask_about("file-read-metadata", &place)?;
     let queue = processes::descriptor(task.thread(), task.number(0))?;
     task.still()?;
-    let path = std::ffi::CString::new(attributed(&place)?).map_err(|_| libc::EINVAL)?;
+    let path = std::ffi::CString::new(held(&place)?).map_err(|_| libc::EINVAL)?;
     let number = system::watch(queue.as_fd(), &path, mask & !libc::IN_DONT_FOLLOW).map_err(system_error)?;
     Ok(Reply::Value(number))
 }
