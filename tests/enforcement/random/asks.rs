@@ -166,18 +166,25 @@ impl Asks<'_> {
         let mut ask = |operation: &'static str, side: &'static str, address: Address| {
             self.asked.push(Asked { operation, address: Some((side, address)), ..Asked::default() });
         };
+        // No address of IPv6 serves IPv4 along.
+        let mut serve = |operation: &'static str, address: Address, is_none: bool| {
+            ask(operation, "local", address);
+            if is_none {
+                ask(operation, "local", Address { protocol: transport | 1, ..address });
+            }
+        };
         match call.name {
-            "bind" => ask("network-bind", "local", address),
+            "bind" => serve("network-bind", address, host == "::"),
             "listen" => {
                 if bound {
-                    ask("network-bind", "local", address);
+                    serve("network-bind", address, host == "::");
                     // The kernel takes a port of its own, which no profile names.
                     let port = if port == 0 { u16::MAX } else { port };
-                    ask("network-inbound", "local", Address { port, ..address });
+                    serve("network-inbound", Address { port, ..address }, host == "::");
                 } else {
                     let is_six = kind.ends_with('6');
                     let protocol = transport | if is_six { 2 } else { 1 };
-                    ask("network-inbound", "local", Address { protocol, localhost: true, port: 0 });
+                    serve("network-inbound", Address { protocol, localhost: true, port: 0 }, is_six);
                 }
             }
             _ => ask("network-outbound", "remote", address),
