@@ -597,3 +597,64 @@ fn a_killed_runner_is_no_denial() {
         (&Value::Null, &json!("bootstrap_signal"))
     );
 }
+
+/// A libsandbox that applies nothing: it refuses texts with `deny default`, and every blob.
+const REFUSING: &str = r#"
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+typedef struct { char *builtin; unsigned char *data; size_t size; } profile;
+profile *sandbox_compile_string(const char *t, void *p, char **e) { return 0; }
+profile *sandbox_compile_file(const char *t, void *p, char **e) { return 0; }
+profile *sandbox_compile_named(const char *t, void *p, char **e) { return 0; }
+void *sandbox_create_params(void) { return 0; }
+int sandbox_set_param(void *p, const char *n, const char *v) { return 0; }
+void sandbox_free_params(void *p) {}
+int sandbox_apply(profile *p) { errno = EPERM; return -1; }
+void sandbox_free_profile(profile *p) {}
+int sandbox_init(const char *t, uint64_t f, char **e) {
+    if (!strstr(t, "deny default")) return 0;
+    *e = strdup("not today"); errno = EACCES; return -1;
+}
+int sandbox_init_with_parameters(const char *t, uint64_t f, const char *const *p, char **e) { return sandbox_init(t, f, e); }
+void sandbox_free_error(char *e) { free(e); }
+int sandbox_check(int pid, const char *op, int type, ...) { return 0; }
+"#;
+
+/// What a library refuses says nothing about any operation, whatever the number.
+#[test]
+fn what_a_library_refuses_is_no_denial() {
+    if !is_supported() {
+        return;
+    }
+    let out = Out::new(None);
+    let (source, library) = (out.folder.path().join("refusing.c"), out.folder.path().join("refusing.so"));
+    fs::write(&source, REFUSING).unwrap();
+    let compiled = Command::new("cc").args(["-shared", "-fPIC", "-w", "-o"]).arg(&library).arg(&source).status();
+    if !compiled.is_ok_and(|status| status.success()) {
+        eprintln!("probe: skipped, no C compiler");
+        return;
+    }
+    let read = probe("file-read*", "/private/tmp/x", "deny");
+    let matrix = out.matrix(
+        &[("text.sb", "(version 1)(deny default)"), ("blob.sb", "(version 1)(deny default)")],
+        &json!({
+            "text": {"blob": "text.sb", "mode": "sbpl", "probes": read},
+            "blob": {"blob": "blob.sb", "mode": "blob", "probes": read},
+        }),
+    );
+    let output = out.command("libsandbox", &matrix).env("SBTOOL_LIBSANDBOX", &library).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    let results: Value = serde_json::from_slice(&output.stdout).unwrap();
+    for (id, kind, errno) in [("text", "sandbox_init_failed", 13), ("blob", "sandbox_apply_failed", 1)] {
+        let probe = &results[id]["probes"][0];
+        let result = &probe["runtime_result"];
+        assert_eq!(probe["actual"], Value::Null);
+        assert_eq!(
+            (&result["failure_stage"], &result["failure_kind"], &result["errno"]),
+            (&json!("apply"), &json!(kind), &json!(errno))
+        );
+        assert_eq!(results[id]["status"], "blocked");
+    }
+}

@@ -240,3 +240,149 @@ pub fn outcome(seen: &Observation, baseline: Option<&Observation>, denials: &[i3
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::observation::{Marker, Markers, OpenedPath, Tool};
+    use super::*;
+
+    fn marker(tool: Tool, step: Step, errno: i32) -> Marker {
+        Marker::new(tool, step).classed(if errno == 0 { 0 } else { -1 }, errno, None)
+    }
+
+    fn seen(exit: Exit, starts_program: bool, list: Vec<Marker>) -> Observation {
+        Observation {
+            runner: "reader",
+            starts_program,
+            command: Vec::new(),
+            exit,
+            stdout: String::new(),
+            stderr: String::new(),
+            dropped: 0,
+            markers: Markers { list },
+            opened: OpenedPath::default(),
+            milliseconds: 0,
+        }
+    }
+
+    fn applied() -> Vec<Marker> {
+        vec![marker(Tool::Apply, Step::Apply, 0), marker(Tool::Apply, Step::Applied, 0)]
+    }
+
+    fn tried(errno: i32) -> Vec<Marker> {
+        [applied(), vec![marker(Tool::Probe, Step::Probe, errno)]].concat()
+    }
+
+    fn refused(api: &str, errno: i32, errbuf: Option<&str>) -> Vec<Marker> {
+        let mut marker = Marker::new(Tool::Apply, Step::Apply).classed(-1, errno, errbuf.map(str::to_owned));
+        marker.api = Some(api.to_owned());
+        vec![marker]
+    }
+
+    /// RUNTIME.md part 2, "Failure stages and kinds" and "Four kinds of EPERM".
+    #[test]
+    fn each_kind_is_told_apart() {
+        let free = seen(Exit::Code(0), false, vec![marker(Tool::Probe, Step::Probe, 0)]);
+        let closed = seen(Exit::Code(2), false, vec![marker(Tool::Probe, Step::Probe, 13)]);
+        let closed_by_eperm = seen(Exit::Code(2), false, vec![marker(Tool::Probe, Step::Probe, 1)]);
+        let exec = |errno: i32| [applied(), vec![marker(Tool::Apply, Step::Exec, errno)]].concat();
+        let already = "Operation not permitted: this process is already sandboxed";
+        let (code, signal) = (Exit::Code, Exit::Signal);
+        // What was seen, what without the profile, stage, kind, number, verdict.
+        let rows = [
+            (seen(code(0), false, tried(0)), &free, None, None, None, Some(Verdict::Allow)),
+            (
+                seen(code(2), false, tried(1)),
+                &free,
+                Some(Stage::Probe),
+                Some(Kind::NonzeroExit),
+                Some(1),
+                Some(Verdict::Deny),
+            ),
+            // The policy denies, and file permissions would have.
+            (
+                seen(code(2), false, tried(1)),
+                &closed,
+                Some(Stage::Probe),
+                Some(Kind::NonzeroExit),
+                Some(1),
+                Some(Verdict::Deny),
+            ),
+            (seen(code(2), false, tried(13)), &closed, Some(Stage::Probe), Some(Kind::Ambient), Some(13), None),
+            (seen(code(2), false, tried(1)), &closed_by_eperm, Some(Stage::Probe), Some(Kind::Ambient), Some(1), None),
+            (seen(code(2), false, tried(2)), &free, Some(Stage::Probe), Some(Kind::NonzeroExit), Some(2), None),
+            (
+                seen(code(1), true, applied()),
+                &free,
+                Some(Stage::Probe),
+                Some(Kind::NonzeroExit),
+                None,
+                Some(Verdict::Deny),
+            ),
+            (seen(code(1), true, applied()), &closed, Some(Stage::Probe), Some(Kind::Ambient), None, None),
+            (seen(Exit::Timeout, false, applied()), &free, Some(Stage::Probe), Some(Kind::Timeout), None, None),
+            (seen(signal(9), false, applied()), &free, Some(Stage::Probe), Some(Kind::Signal), None, None),
+            (seen(signal(6), true, applied()), &free, Some(Stage::Bootstrap), Some(Kind::ExecSignal), None, None),
+            (seen(code(127), true, applied()), &free, Some(Stage::Bootstrap), Some(Kind::ExecFailed), None, None),
+            (seen(code(127), true, exec(1)), &free, Some(Stage::Bootstrap), Some(Kind::ExecDenied), Some(1), None),
+            (seen(code(127), true, exec(2)), &free, Some(Stage::Bootstrap), Some(Kind::ExecFailed), Some(2), None),
+            (
+                seen(code(1), false, refused("sandbox_init", 1, None)),
+                &free,
+                Some(Stage::Apply),
+                Some(Kind::InitFailed),
+                Some(1),
+                None,
+            ),
+            (
+                seen(code(1), false, refused("sandbox_apply", 1, None)),
+                &free,
+                Some(Stage::Apply),
+                Some(Kind::ApplyFailed),
+                Some(1),
+                None,
+            ),
+            (
+                seen(code(1), false, refused("enforce_apply", 38, None)),
+                &free,
+                Some(Stage::Apply),
+                Some(Kind::OtherApplyFailed),
+                Some(38),
+                None,
+            ),
+            (
+                seen(code(1), false, refused("sandbox_init", 1, Some(already))),
+                &free,
+                Some(Stage::Apply),
+                Some(Kind::AlreadySandboxed),
+                Some(1),
+                None,
+            ),
+            // It was killed before it said anything, or after it said that it would apply.
+            (seen(signal(9), false, Vec::new()), &free, Some(Stage::Apply), Some(Kind::ApplyNotReported), None, None),
+            (seen(code(0), false, Vec::new()), &free, Some(Stage::Apply), Some(Kind::ApplyNotReported), None, None),
+            (
+                seen(Exit::NotStarted(7), false, Vec::new()),
+                &free,
+                Some(Stage::Apply),
+                Some(Kind::NotStarted),
+                Some(7),
+                None,
+            ),
+        ];
+        for (number, (seen, baseline, stage, kind, errno, actual)) in rows.into_iter().enumerate() {
+            let got = outcome(&seen, Some(baseline), &[EPERM]);
+            assert_eq!((got.stage, got.kind, got.errno, got.actual), (stage, kind, errno, actual), "row {number}");
+        }
+    }
+
+    /// A profile may say which number a denial gives.
+    #[test]
+    fn a_denial_may_have_another_number() {
+        let free = seen(Exit::Code(0), false, vec![marker(Tool::Probe, Step::Probe, 0)]);
+        let got = outcome(&seen(Exit::Code(2), false, tried(13)), Some(&free), &[13]);
+        assert_eq!(got.actual, Some(Verdict::Deny));
+        let got = outcome(&seen(Exit::Code(2), false, tried(1)), Some(&free), &[13]);
+        assert_eq!((got.actual, got.errno), (None, Some(1)));
+    }
+}

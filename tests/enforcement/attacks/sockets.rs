@@ -207,7 +207,8 @@ pub(super) fn both_families(stage: &Stage) {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
     let profile = format!("(version 1)(allow default)(deny network-bind (local tcp4 \"*:{free}\"))");
     stage.run(&profile, &[&free]).expect(&[("bind", "EPERM"), ("loopback", "ok")]);
-    let profile = format!("(version 1)(allow default)(deny network-inbound (local tcp4 \"*:{free}\"))(allow network-bind)");
+    let profile =
+        format!("(version 1)(allow default)(deny network-inbound (local tcp4 \"*:{free}\"))(allow network-bind)");
     stage.run(&profile, &[&free]).expect(&[("listen", "EPERM"), ("loopback", "ok")]);
 }
 
