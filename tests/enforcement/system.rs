@@ -16,8 +16,9 @@ pub mod numbers {
     pub const SYS_fchmodat2: i64 = 452;
     #[cfg(target_arch = "x86_64")]
     pub use libc::{
-        SYS_access, SYS_chmod, SYS_creat, SYS_dup2, SYS_link, SYS_lstat, SYS_mkdir, SYS_mknod, SYS_open, SYS_pause,
-        SYS_readlink, SYS_rename, SYS_rmdir, SYS_stat, SYS_symlink, SYS_unlink,
+        SYS_access, SYS_chmod, SYS_chown, SYS_creat, SYS_dup2, SYS_futimesat, SYS_lchown, SYS_link, SYS_lstat,
+        SYS_mkdir, SYS_mknod, SYS_open, SYS_pause, SYS_readlink, SYS_rename, SYS_rmdir, SYS_stat, SYS_symlink,
+        SYS_unlink, SYS_utime, SYS_utimes,
     };
     #[cfg(not(target_arch = "x86_64"))]
     pub use missing::*;
@@ -41,6 +42,11 @@ pub mod numbers {
         pub const SYS_stat: i64 = -1014;
         pub const SYS_symlink: i64 = -1015;
         pub const SYS_unlink: i64 = -1016;
+        pub const SYS_chown: i64 = -1017;
+        pub const SYS_lchown: i64 = -1018;
+        pub const SYS_utime: i64 = -1019;
+        pub const SYS_utimes: i64 = -1020;
+        pub const SYS_futimesat: i64 = -1021;
     }
 }
 
@@ -65,6 +71,18 @@ fn newer(number: i64, [a, b, c, ..]: [u64; 6]) -> Option<(i64, [u64; 6])> {
         numbers::SYS_stat => (libc::SYS_newfstatat, [HERE, a, b, 0, 0, 0]),
         numbers::SYS_symlink => (libc::SYS_symlinkat, [a, HERE, b, 0, 0, 0]),
         numbers::SYS_unlink => (libc::SYS_unlinkat, [HERE, a, 0, 0, 0, 0]),
+        numbers::SYS_chown => (libc::SYS_fchownat, [HERE, a, b, c, 0, 0]),
+        numbers::SYS_lchown => (libc::SYS_fchownat, [HERE, a, b, c, signed(libc::AT_SYMLINK_NOFOLLOW), 0]),
+        // Whole seconds: then the structures are the same, but that `utime` has no fractions at all.
+        numbers::SYS_utimes => (libc::SYS_utimensat, [HERE, a, b, 0, 0, 0]),
+        numbers::SYS_futimesat => (libc::SYS_utimensat, [a, b, c, 0, 0, 0]),
+        numbers::SYS_utime if b == 0 => (libc::SYS_utimensat, [HERE, a, 0, 0, 0, 0]),
+        numbers::SYS_utime => {
+            // SAFETY: whoever sets times gives two numbers.
+            let [read, written] = unsafe { *(b as *const [u64; 2]) };
+            let times = Box::leak(Box::new([read, 0, written, 0]));
+            (libc::SYS_utimensat, [HERE, a, address(times), 0, 0, 0])
+        }
         _ => return None,
     })
 }
