@@ -36,6 +36,16 @@ static void is_in_force(void)
     EXPECT(sandbox_check(1, "file-read-data", SANDBOX_FILTER_PATH, open_path) == -1);
 }
 
+/* Whether the system keeps the supervisor from looking into children of this process (Yama). */
+static int is_kept_out_of_children(void)
+{
+    FILE *file = fopen("/proc/sys/kernel/yama/ptrace_scope", "r");
+    int scope = file == NULL ? '0' : fgetc(file);
+    if (file != NULL)
+        fclose(file);
+    return scope != '0' && geteuid() != 0;
+}
+
 int main(int argc, char **argv)
 {
     static const char profile[] =
@@ -44,7 +54,7 @@ int main(int argc, char **argv)
         "(deny mach-lookup (global-name \"com.example.denied\"))";
     char *error = NULL;
     const char *parameters[] = { "CLOSED", closed_path, NULL };
-    int status;
+    int status, is_kept_out;
     pid_t child;
 
     EXPECT(argc == 2);
@@ -60,11 +70,16 @@ int main(int argc, char **argv)
     }
     EXPECT(error == NULL);
     is_in_force();
+    is_kept_out = is_kept_out_of_children();
 
     child = fork();
     EXPECT(child >= 0);
     if (child == 0) {
-        is_in_force();
+        /* Kept out, it must deny all that it is asked. */
+        if (is_kept_out)
+            EXPECT(open(open_path, O_RDONLY) == -1 && open(closed_path, O_RDONLY) == -1);
+        else
+            is_in_force();
         _exit(0);
     }
     EXPECT(waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0);

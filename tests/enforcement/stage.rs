@@ -99,8 +99,8 @@ impl Said {
         self.what.get(key).map_or_else(|| panic!("nothing said of {key}:\n{}", self.all), String::as_str)
     }
 
-    /// That value as a number.
-    pub fn number(&self, key: &str) -> i64 {
+    /// That value, of something counted.
+    pub fn count(&self, key: &str) -> usize {
         self.get(key).parse().unwrap()
     }
 

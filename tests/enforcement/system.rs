@@ -8,8 +8,92 @@ use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering};
 /// A result, or an error number.
 pub type Result<T> = std::result::Result<T, i32>;
 
+/// The numbers of calls that not every architecture has. Where one is missing, it has a number that no kernel
+/// has, by which [`call`] knows which newer call is meant.
+#[allow(non_upper_case_globals, reason = "named as `libc` names calls")]
+pub mod numbers {
+    /// `libc` names it on some architectures only; it is the same on all.
+    pub const SYS_fchmodat2: i64 = 452;
+    #[cfg(target_arch = "x86_64")]
+    pub use libc::{
+        SYS_access, SYS_chmod, SYS_chown, SYS_creat, SYS_dup2, SYS_futimesat, SYS_lchown, SYS_link, SYS_lstat,
+        SYS_mkdir, SYS_mknod, SYS_open, SYS_pause, SYS_readlink, SYS_rename, SYS_rmdir, SYS_stat, SYS_symlink,
+        SYS_unlink, SYS_utime, SYS_utimes,
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    pub use missing::*;
+
+    #[cfg(not(target_arch = "x86_64"))]
+    #[allow(missing_docs, reason = "as the calls are named")]
+    mod missing {
+        pub const SYS_access: i64 = -1001;
+        pub const SYS_chmod: i64 = -1002;
+        pub const SYS_creat: i64 = -1003;
+        pub const SYS_dup2: i64 = -1004;
+        pub const SYS_link: i64 = -1005;
+        pub const SYS_lstat: i64 = -1006;
+        pub const SYS_mkdir: i64 = -1007;
+        pub const SYS_mknod: i64 = -1008;
+        pub const SYS_open: i64 = -1009;
+        pub const SYS_pause: i64 = -1010;
+        pub const SYS_readlink: i64 = -1011;
+        pub const SYS_rename: i64 = -1012;
+        pub const SYS_rmdir: i64 = -1013;
+        pub const SYS_stat: i64 = -1014;
+        pub const SYS_symlink: i64 = -1015;
+        pub const SYS_unlink: i64 = -1016;
+        pub const SYS_chown: i64 = -1017;
+        pub const SYS_lchown: i64 = -1018;
+        pub const SYS_utime: i64 = -1019;
+        pub const SYS_utimes: i64 = -1020;
+        pub const SYS_futimesat: i64 = -1021;
+    }
+}
+
+/// The call that stands for one that this architecture does not have, with its arguments.
+#[cfg(not(target_arch = "x86_64"))]
+fn newer(number: i64, [a, b, c, ..]: [u64; 6]) -> Option<(i64, [u64; 6])> {
+    let new = signed(libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC);
+    Some(match number {
+        numbers::SYS_access => (libc::SYS_faccessat, [HERE, a, b, 0, 0, 0]),
+        numbers::SYS_chmod => (libc::SYS_fchmodat, [HERE, a, b, 0, 0, 0]),
+        numbers::SYS_creat => (libc::SYS_openat, [HERE, a, new, b, 0, 0]),
+        numbers::SYS_dup2 => (libc::SYS_dup3, [a, b, 0, 0, 0, 0]),
+        numbers::SYS_link => (libc::SYS_linkat, [HERE, a, HERE, b, 0, 0]),
+        numbers::SYS_lstat => (libc::SYS_newfstatat, [HERE, a, b, signed(libc::AT_SYMLINK_NOFOLLOW), 0, 0]),
+        numbers::SYS_mkdir => (libc::SYS_mkdirat, [HERE, a, b, 0, 0, 0]),
+        numbers::SYS_mknod => (libc::SYS_mknodat, [HERE, a, b, c, 0, 0]),
+        numbers::SYS_open => (libc::SYS_openat, [HERE, a, b, c, 0, 0]),
+        numbers::SYS_pause => (libc::SYS_ppoll, [0; 6]),
+        numbers::SYS_readlink => (libc::SYS_readlinkat, [HERE, a, b, c, 0, 0]),
+        numbers::SYS_rename => (libc::SYS_renameat, [HERE, a, HERE, b, 0, 0]),
+        numbers::SYS_rmdir => (libc::SYS_unlinkat, [HERE, a, signed(libc::AT_REMOVEDIR), 0, 0, 0]),
+        numbers::SYS_stat => (libc::SYS_newfstatat, [HERE, a, b, 0, 0, 0]),
+        numbers::SYS_symlink => (libc::SYS_symlinkat, [a, HERE, b, 0, 0, 0]),
+        numbers::SYS_unlink => (libc::SYS_unlinkat, [HERE, a, 0, 0, 0, 0]),
+        numbers::SYS_chown => (libc::SYS_fchownat, [HERE, a, b, c, 0, 0]),
+        numbers::SYS_lchown => (libc::SYS_fchownat, [HERE, a, b, c, signed(libc::AT_SYMLINK_NOFOLLOW), 0]),
+        // Whole seconds: then the structures are the same, but that `utime` has no fractions at all.
+        numbers::SYS_utimes => (libc::SYS_utimensat, [HERE, a, b, 0, 0, 0]),
+        numbers::SYS_futimesat => (libc::SYS_utimensat, [a, b, c, 0, 0, 0]),
+        numbers::SYS_utime if b == 0 => (libc::SYS_utimensat, [HERE, a, 0, 0, 0, 0]),
+        numbers::SYS_utime => {
+            // SAFETY: whoever sets times gives two numbers.
+            let [read, written] = unsafe { *(b as *const [u64; 2]) };
+            let times = Box::leak(Box::new([read, 0, written, 0]));
+            (libc::SYS_utimensat, [HERE, a, address(times), 0, 0, 0])
+        }
+        _ => return None,
+    })
+}
+
 /// A system call by its number.
 pub fn call(number: i64, arguments: &[u64]) -> Result<i64> {
+    #[cfg(not(target_arch = "x86_64"))]
+    let (number, arguments) = {
+        let given = std::array::from_fn(|index| arguments.get(index).copied().unwrap_or(0));
+        newer(number, given).unwrap_or((number, given))
+    };
     let at = |index: usize| arguments.get(index).copied().unwrap_or(0);
     // SAFETY: the callers own the memory that the addresses lead to, or want to see them refused.
     let value = unsafe { libc::syscall(number, at(0), at(1), at(2), at(3), at(4), at(5)) };

@@ -44,10 +44,19 @@ pub struct Call {
     pub work: Work,
 }
 
+/// The numbers of system calls.
+mod numbers {
+    pub use libc::*;
+
+    /// `libc` does not name it on every architecture; from 424 on the numbers are the same on all.
+    #[allow(non_upper_case_globals, reason = "named as `libc` names calls")]
+    pub const SYS_fchmodat2: c_long = 452;
+}
+
 macro_rules! calls {
     ($($number:ident $name:literal $when:expr, [$($asks:literal),*] [$($may:literal),*] $work:expr;)*) => {
         &[$(Call {
-            number: libc::$number as i64,
+            number: numbers::$number as i64,
             name: $name,
             when: $when,
             asks: &[$($asks),*],

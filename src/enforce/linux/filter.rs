@@ -174,6 +174,12 @@ impl Table {
     }
 }
 
+/// A filter that leaves everything to the kernel.
+#[must_use]
+pub fn allows_all() -> Vec<Instruction> {
+    vec![say(Said::Allow)]
+}
+
 /// The filter of a policy. `may_change`: the supervisor could act as more than those whom it serves, so
 /// it wants to hear of changes.
 #[must_use]

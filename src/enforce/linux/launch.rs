@@ -17,6 +17,9 @@ use crate::enforce::{ApplyError, Plan, World};
 /// What a kernel must have.
 const NEEDS: &str = "Linux 5.14 or later, with seccomp's user notification";
 
+/// What a system must permit.
+const LOOKS: &str = "that a process may look into another one that permits it (Yama's ptrace_scope: 0 or 1)";
+
 fn failed(step: &'static str) -> impl Fn(io::Error) -> ApplyError {
     move |source| ApplyError::System { step, source }
 }
@@ -77,6 +80,37 @@ fn read<const N: usize>(from: &OwnedFd) -> io::Result<[u8; N]> {
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Whether the kernel has what is needed, by a filter that allows all on a process that ends then: from this one
+/// it could not be taken off again.
+fn probe() -> io::Result<()> {
+    let (from, to) = pipe()?;
+    match system::fork()? {
+        Forked::Child => {
+            let allows = filter::allows_all();
+            let done = system::renounce_privileges()
+                .and_then(|()| system::install(&allows))
+                .and_then(|listener| system::can_give_descriptors(listener.as_fd()));
+            let _ = write(&to, &number_of(done).to_ne_bytes());
+            system::end(0)
+        }
+        Forked::Parent(child) => {
+            drop(to);
+            let number = read(&from);
+            system::wait_for(child);
+            result_of(i32::from_ne_bytes(number?))
+        }
+    }
+}
+
+/// A result as a number for a pipe.
+fn number_of<T>(result: io::Result<T>) -> i32 {
+    result.err().map_or(0, |error| system::errno(&error))
+}
+
+fn result_of(number: i32) -> io::Result<()> {
+    if number == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(number)) }
 }
 
 fn why_not(error: io::Error) -> ApplyError {
@@ -193,7 +227,9 @@ fn start_and_supervise(plan: Plan, command: Command, alive: OwnedFd, report_to: 
     // The command's start is a call that is asked about already, and answered below.
     let taken = || -> io::Result<(u32, OwnedFd)> {
         let process = u32::from_ne_bytes(read(&tell_from)?);
-        Ok((process, take(process, i32::from_ne_bytes(read(&tell_from)?))?))
+        let listener = take(process, i32::from_ne_bytes(read(&tell_from)?))?;
+        system::can_give_descriptors(listener.as_fd())?;
+        Ok((process, listener))
     };
     let (first, listener) = match taken() {
         Ok(taken) => taken,
@@ -275,6 +311,7 @@ pub fn apply(plan: Plan) -> Result<(), ApplyError> {
         // Whoever wants that enters it before, while it has one thread.
         return Err(ApplyError::Unsupported("another root to be entered before"));
     }
+    probe().map_err(why_not)?;
     let judge = Judge::new(plan.policy, plan.log);
     let program = filter::program(&judge, may_change());
     let first = std::process::id();
@@ -298,6 +335,13 @@ pub fn apply(plan: Plan) -> Result<(), ApplyError> {
             // Which process may look into this one, where that is asked for: that one.
             let supervisor = u32::from_ne_bytes(read(&go_from).map_err(failed("the supervisor"))?);
             system::permit_tracing(supervisor);
+            // A filter without a supervisor would stay: whether it can look in here is known before there is one.
+            write(&tell_to, &tell_to.as_raw_fd().to_ne_bytes()).map_err(failed("the supervisor"))?;
+            let number = i32::from_ne_bytes(read(&go_from).map_err(failed("the supervisor"))?);
+            result_of(number).map_err(|error| match error.raw_os_error() {
+                Some(libc::EPERM) => ApplyError::Unsupported(LOOKS),
+                _ => failed("letting the supervisor look into this process")(error),
+            })?;
             install(&program, &tell_to, &go_from).map_err(why_not)
         }
     }
@@ -308,6 +352,9 @@ fn supervise(judge: Judge, first: u32, tell_from: &OwnedFd, go_to: &OwnedFd) -> 
     rustix::process::setsid()?;
     rustix::process::chdir("/")?;
     write(go_to, &std::process::id().to_ne_bytes())?;
+    let trial = number_of(take(first, i32::from_ne_bytes(read(tell_from)?)));
+    write(go_to, &trial.to_ne_bytes())?;
+    result_of(trial)?;
     let listener = take(first, i32::from_ne_bytes(read(tell_from)?))?;
     let_go_of_standard_streams()?;
     let mut keep = vec![listener.as_raw_fd(), go_to.as_raw_fd()];

@@ -12,10 +12,9 @@ pub(super) fn opens_race_inside(inside: &Inside) {
     let (path, place) = swinging(inside, "/x");
     let name = address(path);
     let how = [0u64; 3];
-    let mut count = Count::default();
-    race(path, place, &mut || {
+    let count = race(path, place, &mut |count| {
         let result = match inside.argument(0) {
-            "open" => call(libc::SYS_open, &[name, 0, 0]),
+            "open" => call(numbers::SYS_open, &[name, 0, 0]),
             "openat" => call(libc::SYS_openat, &[HERE, name, 0, 0]),
             _ => call(libc::SYS_openat2, &[HERE, name, address(&how), 24]),
         };
@@ -42,10 +41,9 @@ pub(super) fn unlinks_race(stage: &Stage) {
 pub(super) fn unlinks_race_inside(inside: &Inside) {
     let (path, place) = swinging(inside, "/u");
     let again = inside.path("a/u");
-    let mut count = Count::default();
-    race(path, place, &mut || {
+    let count = race(path, place, &mut |count| {
         close(open(&again, libc::O_CREAT | libc::O_WRONLY).unwrap());
-        match call(libc::SYS_unlink, &[address(path)]) {
+        match call(numbers::SYS_unlink, &[address(path)]) {
             Ok(_) => count.passed += 1,
             Err(_) => count.refused += 1,
         }
@@ -69,11 +67,10 @@ pub(super) fn renames_race_inside(inside: &Inside) {
     let (path, place) = swinging(inside, if is_from { from } else { to });
     let again = inside.path("a/r");
     let other = text(&inside.path(if is_from { "a/moved" } else { "a/r" }));
-    let mut count = Count::default();
-    race(path, place, &mut || {
+    let count = race(path, place, &mut |count| {
         close(open(&again, libc::O_CREAT | libc::O_WRONLY).unwrap());
         let (one, two) = (address(path), other.as_ptr() as u64);
-        let result = call(libc::SYS_rename, &if is_from { [one, two] } else { [two, one] });
+        let result = call(numbers::SYS_rename, &if is_from { [one, two] } else { [two, one] });
         match result {
             Ok(_) => count.passed += 1,
             Err(_) => count.refused += 1,
@@ -105,8 +102,8 @@ pub(super) fn links_race(stage: &Stage) {
 pub(super) fn links_race_inside(inside: &Inside) {
     let path = inside.path("l");
     let mut count = Count::default();
-    let end = Instant::now() + RACE;
-    while Instant::now() < end {
+    let start = Instant::now();
+    while goes_on(start, count.is_enough()) {
         match open(&path, libc::O_RDONLY) {
             Ok(descriptor) => {
                 match read(descriptor).as_deref() {
@@ -181,7 +178,7 @@ pub(super) fn through_proc_inside(inside: &Inside) {
         inside.opens("write", &own, libc::O_RDWR);
         inside.opens("truncate", &own, libc::O_RDONLY | libc::O_TRUNC);
         inside.opens("read again", &own, libc::O_RDONLY);
-        inside.got("mode", by_path(libc::SYS_chmod, &own, &[0o777]));
+        inside.got("mode", by_path(numbers::SYS_chmod, &own, &[0o777]));
     }
 }
 
@@ -219,8 +216,8 @@ pub(super) fn moved_inside(inside: &Inside) {
         let to = text(&inside.path(to));
         by_path(number, &inside.path(from), &[to.as_ptr() as u64])
     };
-    inside.got("link", two(libc::SYS_link, "b/x", "a/l"));
-    inside.got("link, allowed", two(libc::SYS_link, "a/x", "a/m"));
+    inside.got("link", two(numbers::SYS_link, "b/x", "a/l"));
+    inside.got("link, allowed", two(numbers::SYS_link, "a/x", "a/m"));
     let to = text(&path("a/l"));
     inside.got("linkat", at(libc::SYS_linkat, HERE, &path("b/x"), &[HERE, to.as_ptr() as u64, 0]));
     let place = open(&path("b/x"), libc::O_PATH).unwrap();
@@ -228,9 +225,9 @@ pub(super) fn moved_inside(inside: &Inside) {
     inside.got("by place", at(libc::SYS_linkat, place as u64, "", &by_place));
     let by_proc = [HERE, to.as_ptr() as u64, libc::AT_SYMLINK_FOLLOW as u64];
     inside.got("by proc", at(libc::SYS_linkat, HERE, &format!("/proc/self/fd/{place}"), &by_proc));
-    inside.got("rename over", two(libc::SYS_rename, "a/d", "b"));
-    inside.got("rename in", two(libc::SYS_rename, "a/y", "b/x"));
-    inside.got("rename out", two(libc::SYS_rename, "b/x", "a/z"));
+    inside.got("rename over", two(numbers::SYS_rename, "a/d", "b"));
+    inside.got("rename in", two(numbers::SYS_rename, "a/y", "b/x"));
+    inside.got("rename out", two(numbers::SYS_rename, "b/x", "a/z"));
     let exchange = |from: &str, to: &str| {
         let to = text(&inside.path(to));
         let more = [HERE, to.as_ptr() as u64, u64::from(libc::RENAME_EXCHANGE)];
@@ -238,15 +235,15 @@ pub(super) fn moved_inside(inside: &Inside) {
     };
     inside.got("exchange", exchange("a", "b"));
     inside.got("exchange back", exchange("b/x", "a/y"));
-    inside.got("rename, allowed", two(libc::SYS_rename, "a/d", "a/e"));
-    inside.got("symlink in", two(libc::SYS_symlink, "a/x", "b/s"));
+    inside.got("rename, allowed", two(numbers::SYS_rename, "a/d", "a/e"));
+    inside.got("symlink in", two(numbers::SYS_symlink, "a/x", "b/s"));
     let link = |target: &str, name: &str| std::os::unix::fs::symlink(inside.path(target), inside.path(name)).unwrap();
     link("b/x", "a/s");
     inside.opens("read by a symlink", &path("a/s"), libc::O_RDONLY);
     link("b/new", "a/dangling");
     inside.opens("create by a symlink", &path("a/dangling"), libc::O_WRONLY | libc::O_CREAT);
-    inside.got("creat by a symlink", by_path(libc::SYS_creat, &path("a/dangling"), &[0o600]));
-    inside.got("mkdir by a symlink", by_path(libc::SYS_mkdir, &path("a/dangling"), &[0o700]));
+    inside.got("creat by a symlink", by_path(numbers::SYS_creat, &path("a/dangling"), &[0o600]));
+    inside.got("mkdir by a symlink", by_path(numbers::SYS_mkdir, &path("a/dangling"), &[0o700]));
     link("a/new", "a/leading");
     inside.opens("create by a symlink, allowed", &path("a/leading"), libc::O_WRONLY | libc::O_CREAT);
 }
@@ -320,7 +317,7 @@ pub(super) fn by_descriptor_inside(inside: &Inside) {
     inside.got("futimens", call(libc::SYS_utimensat, &[file, 0, 0, 0]));
     inside.got("fsetxattr", call(libc::SYS_fsetxattr, &[file, name, value, 5, 0]));
     inside.got("fremovexattr", call(libc::SYS_fremovexattr, &[file, name]));
-    inside.got("fchmodat2", at(libc::SYS_fchmodat2, file, "", &[0o666, libc::AT_EMPTY_PATH as u64]));
+    inside.got("fchmodat2", at(numbers::SYS_fchmodat2, file, "", &[0o666, libc::AT_EMPTY_PATH as u64]));
     inside.got("fchownat", at(libc::SYS_fchownat, file, "", &[user, group, libc::AT_EMPTY_PATH as u64]));
     inside.got("new", open(&inside.path("a"), libc::O_TMPFILE | libc::O_RDWR));
     let place = open(&inside.path(inside.argument(0)), libc::O_PATH).unwrap() as u64;
@@ -424,31 +421,31 @@ pub(super) fn odd_inside(inside: &Inside) {
         inside.opens(&format!("create new {name}"), &path(name), libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL);
         let mut status = [0u64; 32];
         let into = status.as_mut_ptr() as u64;
-        inside.got(&format!("stat {name}"), by_path(libc::SYS_stat, &path(name), &[into]));
-        inside.got(&format!("lstat {name}"), by_path(libc::SYS_lstat, &path(name), &[into]));
-        inside.got(&format!("access {name}"), by_path(libc::SYS_access, &path(name), &[0]));
+        inside.got(&format!("stat {name}"), by_path(numbers::SYS_stat, &path(name), &[into]));
+        inside.got(&format!("lstat {name}"), by_path(numbers::SYS_lstat, &path(name), &[into]));
+        inside.got(&format!("access {name}"), by_path(numbers::SYS_access, &path(name), &[0]));
         let mut buffer = [0u64; 64];
         let into = buffer.as_mut_ptr() as u64;
-        inside.got(&format!("readlink {name}"), by_path(libc::SYS_readlink, &path(name), &[into, 256]));
+        inside.got(&format!("readlink {name}"), by_path(numbers::SYS_readlink, &path(name), &[into, 256]));
         // Nothing that the next one needs goes away by these.
         if name.ends_with('.') || name.ends_with('/') {
-            inside.got(&format!("unlink {name}"), by_path(libc::SYS_unlink, &path(name), &[]));
+            inside.got(&format!("unlink {name}"), by_path(numbers::SYS_unlink, &path(name), &[]));
             if name != "a/missing/" {
-                inside.got(&format!("mkdir {name}"), by_path(libc::SYS_mkdir, &path(name), &[0o700]));
+                inside.got(&format!("mkdir {name}"), by_path(numbers::SYS_mkdir, &path(name), &[0o700]));
             }
-            inside.got(&format!("mknod {name}"), by_path(libc::SYS_mknod, &path(name), &[0o100_600, 0]));
+            inside.got(&format!("mknod {name}"), by_path(numbers::SYS_mknod, &path(name), &[0o100_600, 0]));
             let to = text(&path(name));
-            inside.got(&format!("symlink {name}"), by_path(libc::SYS_symlink, "x", &[to.as_ptr() as u64]));
-            inside.got(&format!("link {name}"), by_path(libc::SYS_link, &path("a/x"), &[to.as_ptr() as u64]));
+            inside.got(&format!("symlink {name}"), by_path(numbers::SYS_symlink, "x", &[to.as_ptr() as u64]));
+            inside.got(&format!("link {name}"), by_path(numbers::SYS_link, &path("a/x"), &[to.as_ptr() as u64]));
             let elsewhere = text(&path("a/moved"));
             if !name.ends_with("ld/") {
                 inside.got(
                     &format!("rename {name}"),
-                    by_path(libc::SYS_rename, &path(name), &[elsewhere.as_ptr() as u64]),
+                    by_path(numbers::SYS_rename, &path(name), &[elsewhere.as_ptr() as u64]),
                 );
             }
-            inside.got(&format!("rename to {name}"), by_path(libc::SYS_rename, &path("a/x"), &[to.as_ptr() as u64]));
-            inside.got(&format!("rmdir {name}"), by_path(libc::SYS_rmdir, &path(name), &[]));
+            inside.got(&format!("rename to {name}"), by_path(numbers::SYS_rename, &path("a/x"), &[to.as_ptr() as u64]));
+            inside.got(&format!("rmdir {name}"), by_path(numbers::SYS_rmdir, &path(name), &[]));
         }
         // A link that was made where none should be is not in the way of the rest.
         let _ = std::fs::remove_file(path("a/missing"));
@@ -471,8 +468,8 @@ pub(super) fn odd_inside(inside: &Inside) {
     inside.opens("longer by one", &format!("{}{}", "/".repeat(4096 - path("a/x").len()), path("a/x")), libc::O_RDONLY);
     for (name, pointer) in [("null", 0), ("one", 1), ("kernel", 0xffff_8000_0000_0000), ("last", u64::MAX)] {
         inside.got(&format!("pointer {name}"), call(libc::SYS_openat, &[HERE, pointer, 0]));
-        inside.got(&format!("pointer {name}, unlink"), call(libc::SYS_unlink, &[pointer]));
-        inside.got(&format!("into {name}"), by_path(libc::SYS_stat, &path("a/x"), &[pointer]));
+        inside.got(&format!("pointer {name}, unlink"), call(numbers::SYS_unlink, &[pointer]));
+        inside.got(&format!("into {name}"), by_path(numbers::SYS_stat, &path("a/x"), &[pointer]));
     }
     let page = system::last_page(b'/');
     inside.got("without an end", call(libc::SYS_openat, &[HERE, address(page) + 4000, 0]));
@@ -506,7 +503,7 @@ pub(super) fn deleted_inside(inside: &Inside) {
     let gone = inside.path("gone");
     let file = open(&gone, libc::O_WRONLY | libc::O_CREAT);
     inside.got("deleted", file);
-    by_path(libc::SYS_unlink, &gone, &[]).unwrap();
+    by_path(numbers::SYS_unlink, &gone, &[]).unwrap();
     if let Ok(file) = file {
         inside.opens("by proc", &format!("/proc/self/fd/{file}"), libc::O_RDONLY);
     }

@@ -17,8 +17,7 @@ pub(super) fn scripts_race(stage: &Stage) {
 
 pub(super) fn starts_race_inside(inside: &Inside) {
     let (path, place) = swinging(inside, "/p");
-    let mut count = Count::default();
-    race(path, place, &mut || {
+    let count = race(path, place, &mut |count| {
         let status = child(|| {
             let arguments = [address(path), 0];
             let _ = call(libc::SYS_execve, &[address(path), address(&arguments), 0]);
@@ -106,16 +105,16 @@ pub(super) fn memory_inside(inside: &Inside) {
     let memory = format!("/proc/{victim}/mem");
     let theirs = format!("/proc/{supervisor}/mem");
     inside.opens("own", "/proc/self/mem", libc::O_RDWR);
-    inside.got("open", by_path(libc::SYS_open, &memory, &[libc::O_RDWR as u64, 0]));
+    inside.got("open", by_path(numbers::SYS_open, &memory, &[libc::O_RDWR as u64, 0]));
     inside.opens("openat", &memory, libc::O_WRONLY);
     inside.got("openat2", at(libc::SYS_openat2, HERE, &memory, &[address(&how), 24]));
-    inside.got("creat", by_path(libc::SYS_creat, &memory, &[0o600]));
+    inside.got("creat", by_path(numbers::SYS_creat, &memory, &[0o600]));
     inside.opens("by thread", &format!("/proc/{victim}/task/{victim}/mem"), libc::O_RDWR);
     let folder = open(&format!("/proc/{victim}"), libc::O_RDONLY | libc::O_DIRECTORY).unwrap();
     inside.got("relative", at(libc::SYS_openat, folder as u64, "mem", &[libc::O_RDWR as u64]));
     inside.opens("supervisor", &theirs, libc::O_RDWR);
     inside.got("supervisor by openat2", at(libc::SYS_openat2, HERE, &theirs, &[address(&how), 24]));
-    inside.got("supervisor by creat", by_path(libc::SYS_creat, &theirs, &[0o600]));
+    inside.got("supervisor by creat", by_path(numbers::SYS_creat, &theirs, &[0o600]));
     inside.opens("supervisor, read", &theirs, libc::O_RDONLY);
 }
 
@@ -152,7 +151,7 @@ pub(super) fn waiting(stage: &Stage) {
 
 pub(super) fn waiting_inside(inside: &Inside) {
     let pipe = inside.path("a/pipe");
-    by_path(libc::SYS_mknod, &pipe, &[u64::from(libc::S_IFIFO | 0o600), 0]).unwrap();
+    by_path(numbers::SYS_mknod, &pipe, &[u64::from(libc::S_IFIFO | 0o600), 0]).unwrap();
     let children: Vec<i32> =
         (0..1000).map(|_| system::fork(|| i32::from(open(&inside.path("a/pipe"), libc::O_RDONLY).is_err()))).collect();
     inside.opens("while", &inside.path("a/x"), libc::O_RDONLY);
@@ -191,8 +190,8 @@ pub(super) fn killed_inside(inside: &Inside) {
     inside.opens("allowed", &inside.path("a/x"), libc::O_RDONLY);
     inside.opens("denied", &inside.path("b/x"), libc::O_RDONLY);
     inside.opens("new", &inside.path("a/n"), libc::O_WRONLY | libc::O_CREAT);
-    inside.got("unlink", by_path(libc::SYS_unlink, &inside.path("a/x"), &[]));
-    inside.got("mkdir", by_path(libc::SYS_mkdir, &inside.path("a/m"), &[0o700]));
+    inside.got("unlink", by_path(numbers::SYS_unlink, &inside.path("a/x"), &[]));
+    inside.got("mkdir", by_path(numbers::SYS_mkdir, &inside.path("a/m"), &[0o700]));
 }
 
 pub(super) fn refused(stage: &Stage) {
@@ -337,7 +336,7 @@ pub(super) fn signals_inside(inside: &Inside) {
         // It ends with its parent, whom nobody lets end it.
         let _ = call(libc::SYS_prctl, &[libc::PR_SET_PDEATHSIG as u64, libc::SIGKILL as u64]);
         if u64::from(std::os::unix::process::parent_id()) == own {
-            let _ = call(libc::SYS_pause, &[]);
+            let _ = call(numbers::SYS_pause, &[]);
         }
         0
     });
@@ -587,11 +586,11 @@ pub(super) fn other_user_inside(inside: &Inside) {
     call(libc::SYS_setresgid, &[nobody, nobody, nobody]).unwrap();
     call(libc::SYS_setresuid, &[nobody, nobody, nobody]).unwrap();
     inside.opens("root's", &root_s, libc::O_RDONLY);
-    inside.got("root's, access", by_path(libc::SYS_access, &root_s, &[4]));
+    inside.got("root's, access", by_path(numbers::SYS_access, &root_s, &[4]));
     inside.opens("another's", &inside.path("a/x"), libc::O_RDONLY);
     inside.opens("denied", &inside.path("b/x"), libc::O_RDONLY);
     inside.opens("new", &inside.path("open/new"), libc::O_WRONLY | libc::O_CREAT);
-    inside.got("unlink", by_path(libc::SYS_unlink, &root_s, &[]));
+    inside.got("unlink", by_path(numbers::SYS_unlink, &root_s, &[]));
     let socket = system::socket(libc::AF_UNIX, libc::SOCK_STREAM).unwrap();
     inside.got("connect", system::with_address(libc::SYS_connect, socket, &system::local(&inside.path("open/s"))));
     let victim = inside.number(0);

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::super::attacks::name_of_error;
 use super::super::system::{
-    HERE, Result, address, by_path, call, close, count_into, fork, local, open, shared, signed, socket, text, wait,
-    with_address,
+    HERE, Result, address, by_path, call, close, count_into, fork, local, numbers, open, shared, signed, socket, text,
+    wait, with_address,
 };
 use super::world::TIME;
 
@@ -397,50 +397,50 @@ fn by_paths(
     // Nobody, root, whoever calls.
     let owner = if number == 0 { [u64::from(u32::MAX); 2] } else { [1, 1] };
     match line.name {
-        "open" => call(libc::SYS_open, &[first, number, 0o640]).map(|opened| through(opened, flags)),
+        "open" => call(numbers::SYS_open, &[first, number, 0o640]).map(|opened| through(opened, flags)),
         "openat" => call(libc::SYS_openat, &[from, first, number, 0o640]).map(|opened| through(opened, flags)),
         "openat2" => {
             let mode = if flags & libc::O_CREAT == 0 { 0 } else { 0o640 };
             let how = [number, mode, 0];
             call(libc::SYS_openat2, &[from, first, address(&how), 24]).map(|opened| through(opened, flags))
         }
-        "creat" => call(libc::SYS_creat, &[first, number]).map(|opened| through(opened, libc::O_WRONLY)),
-        "stat" => call(libc::SYS_stat, &[first, into]).map(|_| status(&words)),
-        "lstat" => call(libc::SYS_lstat, &[first, into]).map(|_| status(&words)),
+        "creat" => call(numbers::SYS_creat, &[first, number]).map(|opened| through(opened, libc::O_WRONLY)),
+        "stat" => call(numbers::SYS_stat, &[first, into]).map(|_| status(&words)),
+        "lstat" => call(numbers::SYS_lstat, &[first, into]).map(|_| status(&words)),
         "newfstatat" => call(libc::SYS_newfstatat, &[from, first, into, number]).map(|_| status(&words)),
         "statx" => call(libc::SYS_statx, &[from, first, number, 0xfff, into]).map(|_| format!("{:x}", words[3])),
         "statfs" => call(libc::SYS_statfs, &[first, into]).map(|_| format!("{:x}", words[0])),
-        "access" => call(libc::SYS_access, &[first, number]).map(|_| String::new()),
+        "access" => call(numbers::SYS_access, &[first, number]).map(|_| String::new()),
         "faccessat" => call(libc::SYS_faccessat, &[from, first, number]).map(|_| String::new()),
         "faccessat2" => {
             call(libc::SYS_faccessat2, &[from, first, number & 0xffff, number >> 16]).map(|_| String::new())
         }
-        "readlink" => call(libc::SYS_readlink, &[first, buffer_at, 256]).map(|length| shown(&buffer, length)),
+        "readlink" => call(numbers::SYS_readlink, &[first, buffer_at, 256]).map(|length| shown(&buffer, length)),
         "readlinkat" => call(libc::SYS_readlinkat, &[from, first, buffer_at, 256]).map(|length| shown(&buffer, length)),
-        "unlink" => simple(libc::SYS_unlink, &[first]),
-        "rmdir" => simple(libc::SYS_rmdir, &[first]),
+        "unlink" => simple(numbers::SYS_unlink, &[first]),
+        "rmdir" => simple(numbers::SYS_rmdir, &[first]),
         "unlinkat" => simple(libc::SYS_unlinkat, &[from, first, number]),
-        "mkdir" => simple(libc::SYS_mkdir, &[first, number]),
+        "mkdir" => simple(numbers::SYS_mkdir, &[first, number]),
         "mkdirat" => simple(libc::SYS_mkdirat, &[from, first, number]),
-        "mknod" => simple(libc::SYS_mknod, &[first, number, 0x0103]),
+        "mknod" => simple(numbers::SYS_mknod, &[first, number, 0x0103]),
         "mknodat" => simple(libc::SYS_mknodat, &[from, first, number, 0x0103]),
-        "chmod" => simple(libc::SYS_chmod, &[first, number]),
+        "chmod" => simple(numbers::SYS_chmod, &[first, number]),
         "fchmodat" => simple(libc::SYS_fchmodat, &[from, first, number]),
-        "fchmodat2" => simple(libc::SYS_fchmodat2, &[from, first, number & 0xffff, number >> 16]),
-        "chown" => simple(libc::SYS_chown, &[first, owner[0], owner[1]]),
-        "lchown" => simple(libc::SYS_lchown, &[first, owner[0], owner[1]]),
+        "fchmodat2" => simple(numbers::SYS_fchmodat2, &[from, first, number & 0xffff, number >> 16]),
+        "chown" => simple(numbers::SYS_chown, &[first, owner[0], owner[1]]),
+        "lchown" => simple(numbers::SYS_lchown, &[first, owner[0], owner[1]]),
         "fchownat" => simple(libc::SYS_fchownat, &[from, first, owner[0], owner[1], number]),
-        "utime" => simple(libc::SYS_utime, &[first, if number == 0 { 0 } else { seconds_at }]),
-        "utimes" => simple(libc::SYS_utimes, &[first, times_at]),
-        "futimesat" => simple(libc::SYS_futimesat, &[from, first, times_at]),
+        "utime" => simple(numbers::SYS_utime, &[first, if number == 0 { 0 } else { seconds_at }]),
+        "utimes" => simple(numbers::SYS_utimes, &[first, times_at]),
+        "futimesat" => simple(numbers::SYS_futimesat, &[from, first, times_at]),
         "utimensat" => simple(libc::SYS_utimensat, &[from, first, times_at, number]),
         "truncate" => simple(libc::SYS_truncate, &[first, number]),
-        "rename" => simple(libc::SYS_rename, &[first, second]),
+        "rename" => simple(numbers::SYS_rename, &[first, second]),
         "renameat" => simple(libc::SYS_renameat, &[from, first, to, second]),
         "renameat2" => simple(libc::SYS_renameat2, &[from, first, to, second, number]),
-        "link" => simple(libc::SYS_link, &[first, second]),
+        "link" => simple(numbers::SYS_link, &[first, second]),
         "linkat" => simple(libc::SYS_linkat, &[from, first, to, second, number]),
-        "symlink" => simple(libc::SYS_symlink, &[first, second]),
+        "symlink" => simple(numbers::SYS_symlink, &[first, second]),
         "symlinkat" => simple(libc::SYS_symlinkat, &[first, to, second]),
         "getxattr" => {
             call(libc::SYS_getxattr, &[first, attribute, buffer_at, 256]).map(|length| shown(&buffer, length))

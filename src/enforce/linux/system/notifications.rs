@@ -135,6 +135,28 @@ pub fn respond_with(listener: BorrowedFd<'_>, id: u64, descriptor: BorrowedFd<'_
     .map(drop)
 }
 
+/// Whether the kernel gives descriptors as answers ([`respond_with`]; Linux 5.14). A question that is an error in
+/// any case: older kernels know its flag not, newer ones know the flag and not the descriptor.
+///
+/// # Errors
+/// ENOSYS where it does not.
+pub fn can_give_descriptors(listener: BorrowedFd<'_>) -> io::Result<()> {
+    let raw = libc::seccomp_notif_addfd {
+        id: 0,
+        flags: libc::SECCOMP_ADDFD_FLAG_SEND as u32,
+        srcfd: u32::MAX,
+        newfd: 0,
+        newfd_flags: 0,
+    };
+    // SAFETY: the kernel reads this structure.
+    let result =
+        unsafe { libc::ioctl(listener.as_raw_fd(), libc::SECCOMP_IOCTL_NOTIF_ADDFD, std::ptr::from_ref(&raw)) };
+    match checked(result.into()) {
+        Err(error) if error.raw_os_error() == Some(libc::EBADF) => Ok(()),
+        _ => Err(io::Error::from_raw_os_error(libc::ENOSYS)),
+    }
+}
+
 /// Has the kernel hand the processor over to whoever asks and answers, where it can (Linux 6.6).
 pub fn answer_at_once(listener: BorrowedFd<'_>) {
     // `SECCOMP_IOCTL_NOTIF_SET_FLAGS` and its only flag.
