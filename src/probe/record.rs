@@ -153,6 +153,8 @@ pub struct PredictedCheck {
 pub enum Mismatch {
     /// Nothing ran, against what the matrix expects of the profile.
     PreflightBlocked,
+    /// The matrix expects that nothing runs, and preflight let it.
+    NotBlocked,
     /// What it is about was never come to.
     NotWitnessed,
     /// A denial where none is expected.
@@ -171,6 +173,7 @@ impl Mismatch {
     pub fn name(self) -> &'static str {
         match self {
             Self::PreflightBlocked => "preflight_blocked",
+            Self::NotBlocked => "preflight_not_blocked",
             Self::NotWitnessed => "op_not_witnessed",
             Self::UnexpectedDeny => "unexpected_deny",
             Self::UnexpectedAllow => "unexpected_allow",
@@ -239,6 +242,9 @@ impl ProbeRecord {
         let mut out = Vec::new();
         if !self.agrees() {
             out.push(Mismatch::PredictionDiffers);
+        }
+        if gated && self.outcome.stage != Some(super::stage::Stage::Preflight) {
+            out.push(Mismatch::NotBlocked);
         }
         match (self.outcome.actual, self.probe.expected) {
             (None, _) if self.outcome.stage == Some(super::stage::Stage::Preflight) => {
