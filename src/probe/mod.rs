@@ -80,6 +80,14 @@ pub struct Plan<'a> {
     pub options: &'a Options,
 }
 
+impl Plan<'_> {
+    /// SHA-256 of the matrix, in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        hex(&Sha256::digest(self.text))
+    }
+}
+
 /// Decides a matrix by the evaluator; nothing is run. `progress` is called before each profile with its number
 /// and id.
 ///
@@ -137,7 +145,7 @@ fn empty(plan: &Plan<'_>, run_id: String, backend: Backend) -> Record {
     Record {
         matrix: plan.matrix.clone(),
         plan_id: plan.name.to_owned(),
-        plan_digest: hex(&Sha256::digest(plan.text)),
+        plan_digest: plan.digest(),
         run_id,
         backend,
         channel: Channel::Direct,

@@ -1,6 +1,8 @@
 //! In: nothing. Out: [`Record`]: everything that a probe run found, as data. Never: JSON; `artifacts` makes
 //! that of it.
 
+use serde::{Serialize, Serializer};
+
 use super::artifacts::{DecidedBy, GoldenDecode, Preflight};
 use super::matrix::{Matrix, Probe, Profile, Verdict};
 use super::observation::Observation;
@@ -136,7 +138,7 @@ pub struct Prediction {
 }
 
 /// One check of the evaluator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PredictedCheck {
     /// The operation checked.
     pub operation: String,
@@ -183,7 +185,19 @@ impl Mismatch {
     }
 }
 
+impl Serialize for Mismatch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 impl ProfileRecord {
+    /// Whether the matrix expects that the scan keeps it from being applied.
+    #[must_use]
+    pub fn is_expected_gated(&self) -> bool {
+        self.profile.expect_apply == super::matrix::ExpectApply::Gated
+    }
+
     /// Whether the scan keeps it from being applied.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
@@ -236,6 +250,12 @@ impl ProbeRecord {
             .collect()
     }
 
+    /// Whether `sandbox_check` and the kernel disagree, where both said something.
+    #[must_use]
+    pub fn callouts_differ(&self) -> bool {
+        self.outcome.actual.is_some_and(|actual| self.callouts().iter().any(|verdict| *verdict != actual))
+    }
+
     /// What is wrong with it, the gravest first. `gated`: the matrix expects the profile not to be applied.
     #[must_use]
     pub fn mismatches(&self, gated: bool) -> Vec<Mismatch> {
@@ -257,9 +277,7 @@ impl ProbeRecord {
             (Some(Verdict::Allow), Verdict::Deny) => out.push(Mismatch::UnexpectedAllow),
             _ => {}
         }
-        if let Some(actual) = self.outcome.actual
-            && self.callouts().iter().any(|verdict| *verdict != actual)
-        {
+        if self.callouts_differ() {
             out.push(Mismatch::CalloutDiffers);
         }
         out
@@ -278,7 +296,7 @@ impl Record {
     pub fn is_as_expected(&self) -> bool {
         self.surprises().is_empty()
             && self.profiles.iter().all(|profile| {
-                let gated = profile.profile.expect_apply == super::matrix::ExpectApply::Gated;
+                let gated = profile.is_expected_gated();
                 profile.probes.iter().all(|probe| probe.mismatches(gated).is_empty())
             })
     }
@@ -294,8 +312,7 @@ impl Record {
     pub fn surprises(&self) -> Vec<String> {
         let mut out = Vec::new();
         for profile in &self.profiles {
-            let gated = profile.profile.expect_apply == super::matrix::ExpectApply::Gated;
-            match (gated, profile.is_blocked()) {
+            match (profile.is_expected_gated(), profile.is_blocked()) {
                 (true, false) => {
                     out.push(format!("{}: expected to be blocked at preflight, and is not", profile.id));
                 }
