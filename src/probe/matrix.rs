@@ -113,9 +113,6 @@ pub struct Probe {
     /// Name of the expectation; made of profile and probe where it is missing.
     #[serde(default)]
     pub expectation_id: Option<String>,
-    /// Which of several runners tries it.
-    #[serde(default)]
-    pub driver: Option<String>,
     /// What `sandbox_check` is asked with.
     #[serde(default)]
     pub filter_name: Option<String>,

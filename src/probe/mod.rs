@@ -131,10 +131,16 @@ fn world(plan: &Plan<'_>, profile: &matrix::Profile) -> World {
 fn prepare(plan: &Plan<'_>, progress: &mut impl FnMut(usize, &str)) -> Result<(Vec<Prepared>, String), ProbeError> {
     let mut prepared = Vec::with_capacity(plan.matrix.profiles.len());
     let mut identity = Sha256::new();
+    let mut names = std::collections::HashMap::new();
     identity.update(plan.text);
     for (number, (id, profile)) in plan.matrix.profiles.iter().enumerate() {
         progress(number, id);
         let one = Prepared::new(id, profile, plan.folder, plan.options)?;
+        // A Mac's file systems do not tell case.
+        if let Some(other) = names.insert(one.file_name.to_lowercase(), id) {
+            let reason = format!("its runtime profile would have the name of that of '{other}'");
+            return Err(ProbeError::Profile { id: id.to_owned(), reason });
+        }
         identity.update(&one.runtime);
         prepared.push(one);
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::expectation_id;
-use crate::probe::matrix::{ExpectApply, Fixture, Mode, Probe, Profile, Verdict};
+use crate::probe::matrix::{Driver, ExpectApply, Fixture, Mode, Probe, Profile, Verdict};
 use crate::probe::record::Record;
 
 /// `expected_matrix.json`. It is a matrix again, for the folder that the first one was in.
@@ -59,9 +59,8 @@ pub struct ExpectedProbe {
     pub expected: Verdict,
     /// Name of the expectation.
     pub expectation_id: String,
-    /// Which of several runners tries it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub driver: Option<String>,
+    /// How a file is come to.
+    pub driver: Driver,
     /// What `sandbox_check` is asked with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub filter_name: Option<String>,
@@ -88,7 +87,7 @@ fn of(id: &str, profile: &Profile) -> ExpectedProfile {
         target: probe.target.clone(),
         expected: probe.expected,
         expectation_id: expectation_id(id, probe),
-        driver: probe.driver.clone(),
+        driver: probe.driver,
         filter_name: probe.filter_name.clone(),
         facts: probe.facts(),
     };
