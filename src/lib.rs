@@ -58,6 +58,7 @@ pub mod cli;
 pub mod drawing;
 pub mod enforce;
 pub mod extract;
+pub mod files;
 pub mod library;
 pub mod pattern;
 pub mod policy;

@@ -18,6 +18,7 @@ mod graph;
 mod input;
 mod output;
 mod probe;
+mod promote;
 mod reencode;
 mod releases;
 mod rules;
@@ -78,6 +79,7 @@ enum Verb {
     Why(why::Options),
     Graph(graph::Options),
     Probe(probe::Options),
+    Promote(promote::Options),
     Run(run::Options),
     Vocabulary(vocabulary::Options),
     Releases(releases::Options),
@@ -165,6 +167,7 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Ended {
         Verb::Why(options) => why::run(&options, &console).map(Ended::With),
         Verb::Graph(options) => graph::run(&options, &console).map(Ended::With),
         Verb::Probe(options) => probe::run(&options, &console).map(Ended::With),
+        Verb::Promote(options) => promote::run(&options, &console).map(Ended::With),
         Verb::Run(options) => run::run(&options, &console).map(Ended::With),
         Verb::Vocabulary(options) => vocabulary::run(&options, &console).map(Ended::With),
         Verb::Releases(options) => releases::run(&options, &console).map(Ended::With),

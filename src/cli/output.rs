@@ -8,6 +8,7 @@ use clap::ValueEnum;
 use clap::builder::styling::{AnsiColor, Style};
 
 use super::status::Failure;
+use crate::files;
 use crate::sbpl::Diagnostic;
 
 /// When to use colours.
@@ -155,7 +156,7 @@ impl Console {
 fn to_standard_output(error: io::Error) -> Failure {
     match error.kind() {
         io::ErrorKind::BrokenPipe => Failure::ReaderGone,
-        _ => Failure::CannotWrite(error),
+        _ => Failure::CannotWrite { name: "standard output".to_owned(), source: error },
     }
 }
 
@@ -171,7 +172,7 @@ pub fn json(value: &impl serde::Serialize) -> Result<String, Failure> {
 /// Writes a file in one step: a failed run leaves the old file as it was.
 ///
 /// # Errors
-/// [`Failure::CannotCreate`].
+/// [`Failure::CannotCreate`], [`Failure::CannotWrite`].
 pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_file_with(path, |out| out.write_all(bytes))
 }
@@ -179,35 +180,9 @@ pub fn write_file(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
 /// As [`write_file`], for what is made as it is written.
 ///
 /// # Errors
-/// [`Failure::CannotCreate`].
+/// As [`write_file`].
 pub fn write_file_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Failure> {
-    let fail = |source: io::Error| Failure::CannotCreate { name: path.display().to_string(), source };
-    // A device or pipe cannot be replaced; it is written to.
-    if path.metadata().is_ok_and(|metadata| !metadata.is_file()) {
-        let device = std::fs::OpenOptions::new().write(true).truncate(true).open(path).map_err(fail)?;
-        let mut out = io::BufWriter::new(device);
-        return write(&mut out).and_then(|()| out.flush()).map_err(fail);
-    }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // A missing folder is told by its own name and not by that of the temporary file.
-    folder.metadata().map_err(fail)?;
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // What the umask leaves of this, as for a file that is simply created.
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.prefix(".sbtool").tempfile_in(folder).map_err(fail)?;
-    let mut out = io::BufWriter::with_capacity(1 << 16, file.as_file_mut());
-    write(&mut out).and_then(|()| out.flush()).map_err(fail)?;
-    drop(out);
-    if let Ok(metadata) = path.metadata() {
-        // An old file keeps its mode.
-        file.as_file().set_permissions(metadata.permissions()).map_err(fail)?;
-    }
-    file.persist(path).map_err(|error| fail(error.error))?;
-    Ok(())
+    Ok(files::replace_with(path, write)?)
 }
 
 /// A table whose columns align, without borders.

@@ -9,11 +9,13 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
 use super::input::{self, SourceOptions};
-use super::output::{self, Console, Format, table};
+use super::output::{Console, Format, table};
 use super::status::{Failure, Status};
+use crate::probe::artifacts::folder::{Folder, FolderError};
+use crate::probe::artifacts::{self, RunStatus};
 use crate::probe::matrix::{Matrix, Verdict};
-use crate::probe::record::{self, Record};
-use crate::probe::{self, Plan, ProbeError, artifacts};
+use crate::probe::record::{self, Channel, Record};
+use crate::probe::{self, Plan, ProbeError};
 
 /// What decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -26,10 +28,20 @@ enum Backend {
     Libsandbox,
 }
 
+/// What to do where another run writes to the same folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Lock {
+    /// Wait until it is done.
+    Wait,
+    /// Do nothing.
+    Fail,
+}
+
 /// Decide every probe of a matrix and record the verdicts
 ///
-/// Text profiles get the runtime shim, blobs are used as they are. Writes runtime_profiles/,
-/// golden_decodes.json, runtime_results.json and run_manifest.json.
+/// Text profiles get the runtime shim, blobs are used as they are. Writes runtime_profiles/ and the
+/// artifacts that docs/schemas/ describes; artifact_index.json, the last of them, is there only if the
+/// run is whole.
 #[derive(Args)]
 #[command(after_help = "Examples:
   sbtool probe golden/expected_matrix.json
@@ -62,6 +74,9 @@ pub struct Options {
     /// Folder for the artifacts
     #[arg(long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
+    /// What to do where another run writes to that folder
+    #[arg(long, value_enum, default_value_t = Lock::Fail)]
+    lock: Lock,
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -79,20 +94,28 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
     let plan = Path::new(&name).file_stem().map_or_else(|| name.clone(), |stem| stem.to_string_lossy().into_owned());
     let evaluation = options.source.evaluation()?;
     let plan = Plan { matrix: &matrix, text: &text, folder: &folder, name: &plan, options: &evaluation };
-    let record = match options.backend {
+    let artifacts = open_folder(options, &plan, &name, console)?;
+    let outcome = match options.backend {
         Backend::Evaluator => {
             let progress = Progress::new(matrix.profiles.len());
             let outcome = probe::evaluate(&plan, |number, id| progress.show(number, id));
             progress.clear();
-            outcome.map_err(|error| failure(error, &name))?
+            outcome.map_err(|error| failure(error, &name))
         }
-        Backend::Linux => observed(options, &plan, &name, record::Backend::Linux)?,
-        Backend::Libsandbox => observed(options, &plan, &name, record::Backend::Libsandbox)?,
+        Backend::Linux => observed(options, &plan, &name, record::Backend::Linux),
+        Backend::Libsandbox => observed(options, &plan, &name, record::Backend::Libsandbox),
+    };
+    let record = match outcome {
+        Ok(record) => record,
+        Err(failure) => {
+            artifacts.fail("run", &failure.to_string());
+            return Err(failure);
+        }
     };
     for note in &record.notes {
         console.diagnostic(note);
     }
-    write_artifacts(&record, &options.out)?;
+    artifacts.commit(&record)?;
     match options.format {
         Format::Json => console.print_json(&artifacts::results_json(&record))?,
         Format::Text => console.print(report(&record, &options.out, console))?,
@@ -125,10 +148,9 @@ fn observed(options: &Options, plan: &Plan<'_>, name: &str, backend: record::Bac
     use std::sync::Arc;
     use std::sync::atomic::AtomicBool;
 
+    use crate::files::WriteError;
     use crate::probe::harness::{self, RunError, Settings};
 
-    std::fs::create_dir_all(&options.out)
-        .map_err(|source| Failure::CannotCreate { name: options.out.display().to_string(), source })?;
     // In the folder of the run: what a run that was killed left there goes with the next one.
     let staging = std::path::absolute(options.out.join(".staging"))
         .map_err(|source| Failure::CannotCreate { name: options.out.display().to_string(), source })?;
@@ -157,25 +179,42 @@ fn observed(options: &Options, plan: &Plan<'_>, name: &str, backend: record::Bac
     outcome.map_err(|error| match error {
         RunError::Probe(error) => failure(error, name),
         RunError::Interrupted => Failure::Interrupted,
-        RunError::Files { path, source } => Failure::CannotCreate { name: path.display().to_string(), source },
+        RunError::Files { path, source } => WriteError::new(&path, source).into(),
     })
 }
 
-fn write_artifacts(record: &Record, out: &Path) -> Result<(), Failure> {
-    let profiles = out.join("runtime_profiles");
-    std::fs::create_dir_all(&profiles)
-        .map_err(|source| Failure::CannotCreate { name: profiles.display().to_string(), source })?;
-    for profile in &record.profiles {
-        output::write_file(&profiles.join(&profile.runtime_name), &profile.runtime)?;
+/// Opens the folder of the artifacts, unless the matrix is one of them: it would be removed.
+fn open_folder(options: &Options, plan: &Plan<'_>, name: &str, console: &Console) -> Result<Folder, Failure> {
+    let is_artifact = |(artifact, _): &(&str, _)| {
+        let artifact = options.out.join(artifact).canonicalize();
+        artifact.is_ok_and(|artifact| Path::new(name).canonicalize().is_ok_and(|matrix| matrix == artifact))
+    };
+    if artifacts::NAMES.iter().any(is_artifact) {
+        let out = options.out.display();
+        return Err(Failure::Usage(format!(
+            "{name} would be overwritten by the artifacts in {out}; choose another --out"
+        )));
     }
-    for (name, text) in [
-        ("golden_decodes.json", output::json(&artifacts::golden_decodes(record))?),
-        ("runtime_results.json", output::json(&artifacts::results_json(record))?),
-        ("run_manifest.json", output::json(&artifacts::manifest(record))?),
-    ] {
-        output::write_file(&out.join(name), text.as_bytes())?;
+    let open = |waits| Folder::open(&options.out, waits, RunStatus::begin(plan, Channel::Direct));
+    match open(false) {
+        Err(FolderError::Busy { .. }) if options.lock == Lock::Wait => {
+            console.error_line(&format!("waiting for another run that writes to {}", options.out.display()));
+            Ok(open(true)?)
+        }
+        folder => Ok(folder?),
     }
-    Ok(())
+}
+
+impl From<FolderError> for Failure {
+    fn from(error: FolderError) -> Self {
+        match error {
+            FolderError::Files(error) => error.into(),
+            FolderError::Busy { name } => Self::CannotCreate {
+                name,
+                source: std::io::Error::other("another run is writing to this folder; --lock wait waits for it"),
+            },
+        }
+    }
 }
 
 fn report(record: &Record, out: &Path, console: &Console) -> String {

@@ -2,6 +2,7 @@
 
 use std::io;
 
+use crate::files::WriteError;
 use crate::sbpl::Diagnostic;
 
 /// Exit statuses, as in sysexits.h.
@@ -77,9 +78,14 @@ pub enum Failure {
         /// Why.
         source: io::Error,
     },
-    /// Standard output cannot be written.
-    #[error("standard output: {0}")]
-    CannotWrite(io::Error),
+    /// Output cannot be written: no room in a file, a broken standard output.
+    #[error("{name}: {source}")]
+    CannotWrite {
+        /// Which.
+        name: String,
+        /// Why.
+        source: io::Error,
+    },
     /// Somebody ended it.
     #[error("interrupted: nothing was recorded")]
     Interrupted,
@@ -99,7 +105,7 @@ impl Failure {
             Self::Internal(_) => Status::Internal,
             Self::Refused(_) => Status::Refused,
             Self::CannotCreate { .. } => Status::CannotCreate,
-            Self::CannotWrite(_) => Status::CannotWrite,
+            Self::CannotWrite { .. } => Status::CannotWrite,
             Self::Interrupted => Status::Interrupted,
             Self::ReaderGone => Status::Holds,
         }
@@ -108,5 +114,14 @@ impl Failure {
     /// An input that is wrong.
     pub fn bad(name: impl Into<String>, reason: impl std::fmt::Display) -> Self {
         Self::BadInput { name: name.into(), reason: reason.to_string() }
+    }
+}
+
+impl From<WriteError> for Failure {
+    fn from(error: WriteError) -> Self {
+        match error {
+            WriteError::Create { name, source } => Self::CannotCreate { name, source },
+            WriteError::Write { name, source } => Self::CannotWrite { name, source },
+        }
     }
 }

@@ -215,8 +215,14 @@ fn observed(
 ) -> Result<HashMap<Place, Pair>, RunError> {
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
     let out: Mutex<Result<HashMap<Place, Pair>, RunError>> = Mutex::new(Ok(HashMap::new()));
-    let with = |work: &mut dyn FnMut(&mut Result<HashMap<Place, Pair>, RunError>)| {
-        work(&mut out.lock().unwrap_or_else(PoisonError::into_inner));
+    // What came of one probe; of several failures the first one is told.
+    let keep = |place: Place, pair: Result<Pair, RunError>| {
+        let mut out = out.lock().unwrap_or_else(PoisonError::into_inner);
+        match (pair, out.as_mut()) {
+            (Ok(pair), Ok(all)) => drop(all.insert(place, pair)),
+            (Err(error), Ok(_)) => *out = Err(error),
+            (_, Err(_)) => {}
+        }
     };
     std::thread::scope(|scope| {
         for _ in 0..settings.jobs.clamp(1, groups.len().max(1)) {
@@ -232,12 +238,7 @@ fn observed(
                         let fixtures = fixtures::of_profile(plan.matrix, profile);
                         let pair = both(settings, one, probe, &fixtures, profiles, *place);
                         let failed = pair.is_err();
-                        let mut pair = Some(pair);
-                        with(&mut |out| match (pair.take(), out.as_mut()) {
-                            (Some(Ok(pair)), Ok(out)) => drop(out.insert(*place, pair)),
-                            (Some(Err(error)), Ok(_)) => *out = Err(error),
-                            _ => {}
-                        });
+                        keep(*place, pair);
                         if failed {
                             return;
                         }

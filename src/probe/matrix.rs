@@ -113,6 +113,9 @@ pub struct Probe {
     /// Name of the expectation; made of profile and probe where it is missing.
     #[serde(default)]
     pub expectation_id: Option<String>,
+    /// What `sandbox_check` is asked with.
+    #[serde(default)]
+    pub filter_name: Option<String>,
     #[serde(default)]
     facts: Option<Facts>,
 }
@@ -142,6 +145,12 @@ pub struct Profile {
     pub blob: String,
     /// How it is used.
     pub mode: Mode,
+    /// Which profiles it belongs to; for readers of the artifacts.
+    #[serde(default)]
+    pub family: Option<String>,
+    /// Which idea it is about; for readers of the artifacts.
+    #[serde(default)]
+    pub semantic_group: Option<String>,
     /// Rules put behind the shim.
     #[serde(default)]
     pub key_specific_rules: Vec<String>,

@@ -80,6 +80,14 @@ pub struct Plan<'a> {
     pub options: &'a Options,
 }
 
+impl Plan<'_> {
+    /// SHA-256 of the matrix, in hexadecimal.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        hex(&Sha256::digest(self.text))
+    }
+}
+
 /// Decides a matrix by the evaluator; nothing is run. `progress` is called before each profile with its number
 /// and id.
 ///
@@ -123,10 +131,16 @@ fn world(plan: &Plan<'_>, profile: &matrix::Profile) -> World {
 fn prepare(plan: &Plan<'_>, progress: &mut impl FnMut(usize, &str)) -> Result<(Vec<Prepared>, String), ProbeError> {
     let mut prepared = Vec::with_capacity(plan.matrix.profiles.len());
     let mut identity = Sha256::new();
+    let mut names = std::collections::HashMap::new();
     identity.update(plan.text);
     for (number, (id, profile)) in plan.matrix.profiles.iter().enumerate() {
         progress(number, id);
         let one = Prepared::new(id, profile, plan.folder, plan.options)?;
+        // A Mac's file systems do not tell case.
+        if let Some(other) = names.insert(one.file_name.to_lowercase(), id) {
+            let reason = format!("its runtime profile would have the name of that of '{other}'");
+            return Err(ProbeError::Profile { id: id.to_owned(), reason });
+        }
         identity.update(&one.runtime);
         prepared.push(one);
     }
@@ -137,7 +151,7 @@ fn empty(plan: &Plan<'_>, run_id: String, backend: Backend) -> Record {
     Record {
         matrix: plan.matrix.clone(),
         plan_id: plan.name.to_owned(),
-        plan_digest: hex(&Sha256::digest(plan.text)),
+        plan_digest: plan.digest(),
         run_id,
         backend,
         channel: Channel::Direct,

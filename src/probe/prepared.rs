@@ -55,7 +55,7 @@ impl Prepared {
         if let Some(given) = &profile.params {
             let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             parameters = given.iter().map(|(name, value)| (name.clone(), text(value))).collect();
-            options.parameters = Some(parameters.iter().cloned().collect());
+            options.parameters = Some(parameters.clone());
         }
         let shown = path.display().to_string();
         let evaluate = |name: &str, text: &[u8]| {

@@ -1,6 +1,8 @@
 //! In: nothing. Out: [`Record`]: everything that a probe run found, as data. Never: JSON; `artifacts` makes
 //! that of it.
 
+use serde::{Serialize, Serializer};
+
 use super::artifacts::{DecidedBy, GoldenDecode, Preflight};
 use super::matrix::{Matrix, Probe, Profile, Verdict};
 use super::observation::Observation;
@@ -136,7 +138,7 @@ pub struct Prediction {
 }
 
 /// One check of the evaluator.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PredictedCheck {
     /// The operation checked.
     pub operation: String,
@@ -153,6 +155,8 @@ pub struct PredictedCheck {
 pub enum Mismatch {
     /// Nothing ran, against what the matrix expects of the profile.
     PreflightBlocked,
+    /// The matrix expects that nothing runs, and preflight let it.
+    NotBlocked,
     /// What it is about was never come to.
     NotWitnessed,
     /// A denial where none is expected.
@@ -171,6 +175,7 @@ impl Mismatch {
     pub fn name(self) -> &'static str {
         match self {
             Self::PreflightBlocked => "preflight_blocked",
+            Self::NotBlocked => "preflight_not_blocked",
             Self::NotWitnessed => "op_not_witnessed",
             Self::UnexpectedDeny => "unexpected_deny",
             Self::UnexpectedAllow => "unexpected_allow",
@@ -180,7 +185,19 @@ impl Mismatch {
     }
 }
 
+impl Serialize for Mismatch {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
+    }
+}
+
 impl ProfileRecord {
+    /// Whether the matrix expects that the scan keeps it from being applied.
+    #[must_use]
+    pub fn is_expected_gated(&self) -> bool {
+        self.profile.expect_apply == super::matrix::ExpectApply::Gated
+    }
+
     /// Whether the scan keeps it from being applied.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
@@ -233,6 +250,12 @@ impl ProbeRecord {
             .collect()
     }
 
+    /// Whether `sandbox_check` and the kernel disagree, where both said something.
+    #[must_use]
+    pub fn callouts_differ(&self) -> bool {
+        self.outcome.actual.is_some_and(|actual| self.callouts().iter().any(|verdict| *verdict != actual))
+    }
+
     /// What is wrong with it, the gravest first. `gated`: the matrix expects the profile not to be applied.
     #[must_use]
     pub fn mismatches(&self, gated: bool) -> Vec<Mismatch> {
@@ -240,20 +263,20 @@ impl ProbeRecord {
         if !self.agrees() {
             out.push(Mismatch::PredictionDiffers);
         }
+        if gated && self.outcome.stage != Some(super::stage::Stage::Preflight) {
+            out.push(Mismatch::NotBlocked);
+        }
         match (self.outcome.actual, self.probe.expected) {
+            (None, _) if self.outcome.stage == Some(super::stage::Stage::Preflight) && gated => {}
             (None, _) if self.outcome.stage == Some(super::stage::Stage::Preflight) => {
-                if !gated {
-                    out.push(Mismatch::PreflightBlocked);
-                }
+                out.push(Mismatch::PreflightBlocked);
             }
             (None, _) => out.push(Mismatch::NotWitnessed),
             (Some(Verdict::Deny), Verdict::Allow) => out.push(Mismatch::UnexpectedDeny),
             (Some(Verdict::Allow), Verdict::Deny) => out.push(Mismatch::UnexpectedAllow),
             _ => {}
         }
-        if let Some(actual) = self.outcome.actual
-            && self.callouts().iter().any(|verdict| *verdict != actual)
-        {
+        if self.callouts_differ() {
             out.push(Mismatch::CalloutDiffers);
         }
         out
@@ -272,7 +295,7 @@ impl Record {
     pub fn is_as_expected(&self) -> bool {
         self.surprises().is_empty()
             && self.profiles.iter().all(|profile| {
-                let gated = profile.profile.expect_apply == super::matrix::ExpectApply::Gated;
+                let gated = profile.is_expected_gated();
                 profile.probes.iter().all(|probe| probe.mismatches(gated).is_empty())
             })
     }
@@ -288,8 +311,7 @@ impl Record {
     pub fn surprises(&self) -> Vec<String> {
         let mut out = Vec::new();
         for profile in &self.profiles {
-            let gated = profile.profile.expect_apply == super::matrix::ExpectApply::Gated;
-            match (gated, profile.is_blocked()) {
+            match (profile.is_expected_gated(), profile.is_blocked()) {
                 (true, false) => {
                     out.push(format!("{}: expected to be blocked at preflight, and is not", profile.id));
                 }

@@ -126,6 +126,18 @@ pub enum ResultStatus {
     Blocked,
 }
 
+impl ResultStatus {
+    /// The word in artifacts.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Errno => "errno",
+            Self::Blocked => "blocked",
+        }
+    }
+}
+
 /// What a probe amounts to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outcome {

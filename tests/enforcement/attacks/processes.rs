@@ -74,7 +74,7 @@ pub(super) fn another_proc(stage: &Stage) {
             let at = text(&stage.path("a/proc"));
             let kind = text("proc");
             std::fs::create_dir(stage.path("a/proc")).unwrap();
-            let private = (libc::MS_REC | libc::MS_PRIVATE) as u64;
+            let private = libc::MS_REC | libc::MS_PRIVATE;
             let root = text("/");
             call(libc::SYS_mount, &[nowhere.as_ptr() as u64, root.as_ptr() as u64, 0, private, 0]).unwrap();
             call(libc::SYS_mount, &[kind.as_ptr() as u64, at.as_ptr() as u64, kind.as_ptr() as u64, 0, 0]).unwrap();
