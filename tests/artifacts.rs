@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
-//! In: runs of the evaluator, and a record made here with every stage and kind of failure. Out: whether each
-//! artifact is what its schema in `docs/schemas/` says, whether a folder holds one whole run or none, and whether
-//! `promote` finds what is wrong with one. Never: a kernel; those are in `tests/probes.rs`.
+//! In: runs, and a record made here with every stage and kind of failure. Out: whether each artifact is what its
+//! schema in `docs/schemas/` says, whether a folder holds one whole run or none, and whether `promote` finds what
+//! is wrong with one. Never: whether a verdict is right; that is for `tests/probe.rs`.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -136,6 +136,17 @@ fn every_artifact_has_a_schema_and_every_schema_an_artifact() {
         meant.insert(format!("docs/schemas/{name}.schema.json"));
     }
     assert_eq!(schemas, meant);
+}
+
+/// Real observations, or that nothing can be applied here; both are whole runs.
+#[cfg(target_os = "linux")]
+#[test]
+fn every_artifact_of_linuxs_kernel_follows_its_schema() {
+    let out = tempfile::tempdir().unwrap();
+    let output = sbtool(&["probe", "--backend", "linux", "--callouts", GOLDEN, "--out"], &[out.path()]);
+    assert!(matches!(output.status.code(), Some(0 | 71)), "{}", String::from_utf8_lossy(&output.stderr));
+    check(out.path());
+    assert!(promotion::judge(out.path()).reasons.contains(&promotion::Reason::NotCleanChannel));
 }
 
 /// A schema that takes anything would be as good as none.
