@@ -41,7 +41,7 @@ fn same(library: &Path, arguments: &[&str]) {
 fn the_bytes_are_those_of_the_builtin_compiler() {
     let Some(library) = library() else { return };
     let mut count = 0;
-    for folder in ["golden/profiles", "system-profiles"] {
+    for folder in ["golden/profiles", "golden/path-profiles", "system-profiles"] {
         for entry in Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).read_dir().unwrap() {
             same(&library, &[&format!("{folder}/{}", entry.unwrap().file_name().display())]);
             count += 1;
