@@ -339,6 +339,14 @@ fn each_failure_has_its_stage_and_kind() {
         );
         if user.is_some() {
             check(
+                "kept from this user by the mode of a file of its own",
+                all,
+                json!({"blob": "p.sb", "mode": "sbpl", "fixtures": [{"path": "/private/tmp/x", "mode": 0}],
+                       "probes": probe("file-read*", "/private/tmp/x", "deny")}),
+                &[],
+                (nothing.clone(), "probe", "probe_fails_without_profile", json!(13), 1),
+            );
+            check(
                 "kept from this user by file permissions",
                 all,
                 sbpl(probe("file-read*", "/proc/1/environ", "deny")),

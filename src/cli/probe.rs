@@ -14,7 +14,8 @@ use super::status::{Failure, Status};
 use crate::probe::artifacts::folder::{Folder, FolderError};
 use crate::probe::artifacts::{self, RunStatus};
 use crate::probe::matrix::{Matrix, Verdict};
-use crate::probe::record::{self, Channel, Record};
+use crate::probe::record::{self, Channel, ProbeRecord, Record};
+use crate::probe::stage::{Kind, Stage};
 use crate::probe::{self, Plan, ProbeError};
 
 /// What decides.
@@ -219,8 +220,9 @@ impl From<FolderError> for Failure {
 
 fn report(record: &Record, out: &Path, console: &Console) -> String {
     let mut rows = Vec::new();
-    let (mut matched, mut differ, mut blocked) = (0, 0, 0);
+    let (mut matched, mut differ, mut blocked, mut without) = (0, 0, 0, 0);
     for (id, probe) in record.probes() {
+        let is_blocked = probe.outcome.stage == Some(Stage::Preflight);
         let verdict = match probe.matches() {
             Some(true) => {
                 matched += 1;
@@ -231,7 +233,7 @@ fn report(record: &Record, out: &Path, console: &Console) -> String {
                 "NO"
             }
             None => {
-                blocked += 1;
+                *(if is_blocked { &mut blocked } else { &mut without }) += 1;
                 "-"
             }
         };
@@ -241,7 +243,7 @@ fn report(record: &Record, out: &Path, console: &Console) -> String {
             probe.probe.operation.clone(),
             probe.probe.target.clone(),
             probe.probe.expected.name().to_owned(),
-            probe.outcome.actual.map_or("blocked", Verdict::name).to_owned(),
+            probe.outcome.actual.map_or(if is_blocked { "blocked" } else { "none" }, Verdict::name).to_owned(),
             verdict.to_owned(),
         ]);
     }
@@ -257,26 +259,49 @@ fn report(record: &Record, out: &Path, console: &Console) -> String {
         text.push('\n');
     }
     text.push_str(&format!(
-        "\n{} probes of {} profiles: {matched} match, {differ} differ, {blocked} blocked at preflight\n",
-        matched + differ + blocked,
-        record.profiles.len()
+        "\n{} probes of {} profiles: {matched} match, {differ} differ, {blocked} blocked at preflight{}\n",
+        matched + differ + blocked + without,
+        record.profiles.len(),
+        if without > 0 { format!(", {without} without a verdict") } else { String::new() }
     ));
-    for (id, probe) in record.probes().filter(|(_, probe)| probe.matches() == Some(false)) {
-        let decided_by = probe.prediction.as_ref().and_then(|prediction| prediction.decided_by.as_ref());
-        let decided = decided_by.map_or_else(String::new, |by| {
-            let place =
-                by.file.as_ref().map_or_else(String::new, |file| format!(" at {file}:{}", by.line.unwrap_or(0)));
-            format!(", by {}{place}", by.by)
-        });
-        let actual = probe.outcome.actual.map_or("nothing", Verdict::name);
-        let expected = probe.probe.expected.name();
-        text.push_str(&format!("{id} {}: expected {expected}, got {actual}{decided}\n", probe.probe.name));
+    for (id, probe) in record.probes() {
+        if let Some(line) = remark(probe) {
+            text.push_str(&format!("{id} {}: {line}\n", probe.probe.name));
+        }
     }
     for surprise in record.surprises() {
         text.push_str(&format!("{surprise}\n"));
     }
     text.push_str(&format!("artifacts in {}\n", out.display()));
     text
+}
+
+/// What is to be said of a probe that is not as expected, or has no verdict.
+fn remark(probe: &ProbeRecord) -> Option<String> {
+    let prediction = probe.prediction.as_ref();
+    let expected = probe.probe.expected.name();
+    let Some(actual) = probe.outcome.actual else {
+        let stage = probe.outcome.stage.filter(|stage| *stage != Stage::Preflight)?;
+        let errno = probe.outcome.errno.map(|errno| format!(": {}", std::io::Error::from_raw_os_error(errno)));
+        let kind = probe.outcome.kind.map_or("", Kind::name);
+        return Some(format!("expected {expected}, no verdict: {}, {kind}{}", stage.name(), errno.unwrap_or_default()));
+    };
+    let differs = prediction.filter(|prediction| prediction.verdict != actual);
+    if let Some(prediction) = differs {
+        return Some(format!(
+            "expected {expected}, got {actual}, and the evaluator says {}",
+            prediction.verdict.name(),
+            actual = actual.name()
+        ));
+    }
+    if actual == probe.probe.expected {
+        return None;
+    }
+    let decided = prediction.and_then(|prediction| prediction.decided_by.as_ref()).map_or_else(String::new, |by| {
+        let place = by.file.as_ref().map_or_else(String::new, |file| format!(" at {file}:{}", by.line.unwrap_or(0)));
+        format!(", by {}{place}", by.by)
+    });
+    Some(format!("expected {expected}, got {}{decided}", actual.name()))
 }
 
 /// A bar on standard error while a long run is under way; only on a terminal (the library sees to

@@ -154,7 +154,8 @@ impl Prepared {
         }
         if !checks.last().is_some_and(|check| check.answer.action.denies()) {
             let operation = probed_operation(&probe.operation);
-            let question = Question { operation, subject: Some(&probe.target), facts: &facts };
+            let subject = Some(probe.target.as_str()).filter(|target| !target.is_empty());
+            let question = Question { operation, subject, facts: &facts };
             checks.extend(ask(&self.policy, world, &question).map_err(fail)?.checks);
         }
         let reply = Reply { checks };

@@ -10,6 +10,7 @@ use std::sync::OnceLock;
 
 use rustix::fs::{FileType, Mode, OFlags};
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags};
+use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::enforce::{DATA_VOLUME, World};
 
@@ -107,8 +108,18 @@ pub fn enter(world: &World) -> io::Result<()> {
     drop(held);
     // The directory is where it was, by way of the symlinks.
     rustix::process::chdir(&here).or_else(|_| rustix::process::chdir("/"))?;
+    if !is_root {
+        // Who makes a user namespace has every right in it, also over the files of this user that he may not open.
+        rustix::thread::set_capabilities(None, NO_RIGHTS)?;
+    }
     Ok(())
 }
+
+const NO_RIGHTS: CapabilitySets = CapabilitySets {
+    effective: CapabilitySet::empty(),
+    permitted: CapabilitySet::empty(),
+    inheritable: CapabilitySet::empty(),
+};
 
 /// Mounts of this process's own. A thread that has just ended counts for a moment still; such a process gets
 /// EINVAL.
