@@ -9,14 +9,14 @@ use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
 use super::input::{self, SourceOptions};
-use super::output::{Console, Format, table};
+use super::output::{self, Console, Format, table};
 use super::status::{Failure, Status};
 use crate::probe::artifacts::folder::{Folder, FolderError};
 use crate::probe::artifacts::{self, RunStatus};
 use crate::probe::matrix::{Matrix, Verdict};
 use crate::probe::record::{self, Channel, ProbeRecord, Record};
 use crate::probe::stage::{Kind, Stage};
-use crate::probe::{self, Plan, ProbeError};
+use crate::probe::{self, Plan, ProbeError, report as page};
 
 /// What decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -78,6 +78,9 @@ pub struct Options {
     /// What to do where another run writes to that folder
     #[arg(long, value_enum, default_value_t = Lock::Fail)]
     lock: Lock,
+    /// Write a page of HTML about the run
+    #[arg(long, value_name = "FILE.html")]
+    report: Option<PathBuf>,
     /// How to print the result
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -117,6 +120,9 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
         console.diagnostic(note);
     }
     artifacts.commit(&record)?;
+    if let Some(file) = &options.report {
+        output::write_file(file, page::page(&record).as_bytes())?;
+    }
     match options.format {
         Format::Json => console.print_json(&artifacts::results_json(&record))?,
         Format::Text => console.print(report(&record, &options.out, console))?,

@@ -19,6 +19,7 @@ pub mod matrix;
 pub mod observation;
 pub mod prepared;
 pub mod record;
+pub mod report;
 #[cfg(unix)]
 pub mod runner;
 pub mod stage;
