@@ -121,6 +121,37 @@ pub struct SourceOptions {
     pub steps: u64,
 }
 
+impl SourceOptions {
+    /// The same options for another process, which may work in another folder.
+    ///
+    /// # Errors
+    /// A path that is no UTF-8.
+    pub fn arguments(&self) -> Result<Vec<String>, Failure> {
+        let path = |path: &PathBuf| -> Result<String, Failure> {
+            let absolute = std::path::absolute(path)
+                .map_err(|source| Failure::NoInput { name: path.display().to_string(), source })?;
+            let text = absolute.to_str().map(str::to_owned);
+            text.ok_or_else(|| Failure::Usage(format!("{}: not UTF-8", path.display())))
+        };
+        let mut out = vec![format!("--release={}", self.release.release), format!("--steps={}", self.steps)];
+        out.extend(self.parameters.iter().map(|(name, value)| format!("-D{name}={value}")));
+        for folder in &self.imports {
+            out.push(format!("-I{}", path(folder)?));
+        }
+        if let Some(file) = &self.entitlements {
+            out.push(format!("--entitlements={}", path(file)?));
+        }
+        out.extend(self.no_stand_ins.then(|| "--no-stand-ins".to_owned()));
+        out.extend(self.profile_name.as_ref().map(|name| format!("--profile-name={name}")));
+        Ok(out)
+    }
+}
+
+/// The word of a choice, as on the command line.
+pub fn word(choice: impl clap::ValueEnum) -> String {
+    choice.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
 fn parameter(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     if name.is_empty() {

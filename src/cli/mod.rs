@@ -6,6 +6,7 @@
 //!
 //! To add a verb: a file with `Options` and `run`, and a line in `Verb`.
 
+mod channel;
 mod check;
 mod compare;
 mod compile;

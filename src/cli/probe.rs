@@ -8,6 +8,7 @@ use clap::builder::styling::AnsiColor;
 use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
 
+use super::channel;
 use super::input::{self, SourceOptions};
 use super::output::{self, Console, Format, table};
 use super::status::{Failure, Status};
@@ -38,6 +39,16 @@ enum Lock {
     Fail,
 }
 
+/// Where it is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ChannelOption {
+    /// Here
+    Direct,
+    /// By a job of launchd, which no sandbox of the caller's covers (macOS)
+    #[value(name = "launchd_clean")]
+    LaunchdClean,
+}
+
 /// Decide every probe of a matrix and record the verdicts
 ///
 /// Text profiles get the runtime shim, blobs are used as they are. Writes runtime_profiles/ and the
@@ -63,6 +74,9 @@ pub struct Options {
     /// What decides
     #[arg(long, value_enum, default_value_t = Backend::Evaluator)]
     backend: Backend,
+    /// Where it is run
+    #[arg(long, value_enum, default_value_t = ChannelOption::Direct)]
+    channel: ChannelOption,
     /// End a probe that takes longer than this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds)]
     timeout: f64,
@@ -98,6 +112,9 @@ pub fn run(options: &Options, console: &Console) -> Result<Status, Failure> {
     let plan = Path::new(&name).file_stem().map_or_else(|| name.clone(), |stem| stem.to_string_lossy().into_owned());
     let evaluation = options.source.evaluation()?;
     let plan = Plan { matrix: &matrix, text: &text, folder: &folder, name: &plan, options: &evaluation };
+    if options.channel == ChannelOption::LaunchdClean {
+        return elsewhere(options, &plan, &name, console);
+    }
     let artifacts = open_folder(options, &plan, &name, console)?;
     let outcome = match options.backend {
         Backend::Evaluator => {
@@ -142,6 +159,34 @@ fn failure(error: ProbeError, name: &str) -> Failure {
         ProbeError::Source { diagnostic, .. } => Failure::Profile(diagnostic),
         ProbeError::Profile { .. } => Failure::bad(name, error),
     }
+}
+
+/// The same run by a job of launchd.
+fn elsewhere(options: &Options, plan: &Plan<'_>, name: &str, console: &Console) -> Result<Status, Failure> {
+    let mut arguments = vec![
+        format!("--backend={}", input::word(options.backend)),
+        format!("--format={}", input::word(options.format)),
+        format!("--timeout={}", options.timeout),
+    ];
+    arguments.extend(options.jobs.map(|jobs| format!("--jobs={jobs}")));
+    arguments.extend(options.callouts.then(|| "--callouts".to_owned()));
+    arguments.extend(options.source.arguments()?);
+    let probes: usize = plan.matrix.profiles.iter().map(|(_, profile)| profile.probes.len()).sum();
+    // Each probe without and with its profile, one more that applies a harmless one, and a minute for the rest.
+    let limit = Duration::from_secs_f64(60.0 + options.timeout * (2.0 * probes as f64 + 1.0));
+    channel::check()?;
+    // Locked until the results are there; what an older run left goes first.
+    let folder = open_folder(options, plan, name, console)?;
+    let outcome = channel::run(plan, name, &arguments, &options.out, limit, console).map_err(|error| match error {
+        channel::NoRun::Probe(error) => failure(error, name),
+        channel::NoRun::Other(failure) => failure,
+    });
+    match &outcome {
+        Ok(_) if options.out.join(artifacts::INDEX).exists() => {}
+        Ok(_) => folder.fail("channel", "the job wrote no index"),
+        Err(failure) => folder.fail("channel", &failure.to_string()),
+    }
+    outcome
 }
 
 #[cfg(not(unix))]
@@ -202,7 +247,7 @@ fn open_folder(options: &Options, plan: &Plan<'_>, name: &str, console: &Console
             "{name} would be overwritten by the artifacts in {out}; choose another --out"
         )));
     }
-    let open = |waits| Folder::open(&options.out, waits, RunStatus::begin(plan, Channel::Direct));
+    let open = |waits| Folder::open(&options.out, waits, RunStatus::begin(plan, Channel::of_environment()));
     match open(false) {
         Err(FolderError::Busy { .. }) if options.lock == Lock::Wait => {
             console.error_line(&format!("waiting for another run that writes to {}", options.out.display()));

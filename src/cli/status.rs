@@ -39,6 +39,25 @@ pub enum Status {
     Interrupted = 130,
 }
 
+impl Status {
+    /// The status that another `sbtool` ended with, of those that a verb which is no runner has.
+    pub fn of(number: u8) -> Option<Self> {
+        let known = [
+            Self::Holds,
+            Self::DoesNotHold,
+            Self::Usage,
+            Self::BadInput,
+            Self::NoInput,
+            Self::Internal,
+            Self::Refused,
+            Self::CannotCreate,
+            Self::CannotWrite,
+            Self::Interrupted,
+        ];
+        known.into_iter().find(|status| *status as u8 == number)
+    }
+}
+
 /// Why a verb did not do its work.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {

@@ -11,10 +11,14 @@
 
 pub mod artifacts;
 #[cfg(unix)]
+pub mod channel;
+#[cfg(unix)]
 pub mod fixtures;
 pub mod gated;
 #[cfg(unix)]
 pub mod harness;
+#[cfg(target_os = "macos")]
+pub mod macos;
 pub mod matrix;
 pub mod observation;
 pub mod prepared;
@@ -155,7 +159,7 @@ fn empty(plan: &Plan<'_>, run_id: String, backend: Backend) -> Record {
         plan_digest: plan.digest(),
         run_id,
         backend,
-        channel: Channel::Direct,
+        channel: Channel::of_environment(),
         release: plan.options.release.name().to_owned(),
         profiles: Vec::new(),
         apply_preflight: None,

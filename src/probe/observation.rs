@@ -201,6 +201,15 @@ impl Markers {
         self.last(step).filter(|marker| marker.rc != Some(0))?.errno
     }
 
+    /// What a call of a step returned that failed and leaves no error number: the code, and whether that is a
+    /// denial.
+    #[must_use]
+    pub fn returned(&self, step: Step) -> Option<(i64, bool)> {
+        let marker = self.last(step).filter(|marker| marker.errno.is_none())?;
+        let code = marker.rc.filter(|code| *code != 0)?;
+        Some((code, marker.decision.as_deref() == Some("deny")))
+    }
+
     /// Answers of `sandbox_check`.
     #[must_use]
     pub fn callouts(&self) -> Vec<&Marker> {

@@ -42,6 +42,16 @@ pub enum Channel {
 }
 
 impl Channel {
+    /// The variable by which a job of launchd is told that it is one (RUNTIME.md part 2, "Channels").
+    pub const VARIABLE: &str = "SANDBOX_LORE_CHANNEL";
+
+    /// The one that this process is part of.
+    #[must_use]
+    pub fn of_environment() -> Self {
+        let told = std::env::var_os(Self::VARIABLE);
+        if told.is_some_and(|told| told == Self::LaunchdClean.name()) { Self::LaunchdClean } else { Self::Direct }
+    }
+
     /// The word on the command line and in artifacts.
     #[must_use]
     pub fn name(self) -> &'static str {

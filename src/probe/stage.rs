@@ -235,6 +235,13 @@ pub fn outcome(seen: &Observation, baseline: Option<&Observation>, denials: &[i3
             let tried = seen.markers.failed(Step::Probe);
             let without = baseline.and_then(|baseline| baseline.markers.failed(Step::Probe));
             let fails_without = baseline.is_some_and(|baseline| baseline.exit != Exit::Code(0));
+            if let Some((code, is_denial)) = seen.markers.returned(Step::Probe) {
+                let without = baseline.and_then(|baseline| baseline.markers.returned(Step::Probe));
+                let differs = without.is_none_or(|(known, _)| known != code);
+                let kind = if fails_without && !(is_denial && differs) { Kind::Ambient } else { Kind::NonzeroExit };
+                let actual = (is_denial && differs).then_some(Verdict::Deny);
+                return Outcome { actual, ..Outcome::failed(Stage::Probe, kind, None) };
+            }
             match tried {
                 Some(errno) if denials.contains(&errno) && without != Some(errno) => {
                     Outcome::denied(Kind::NonzeroExit, errno, ProbeMarker)

@@ -32,7 +32,7 @@ pub struct RunManifest {
     pub plan_digest: String,
     /// False: the probes were decided.
     pub dry_run: bool,
-    /// False: nothing was copied elsewhere.
+    /// Whether the run was made in a copy elsewhere (channel launchd_clean).
     pub stage_used: bool,
     /// Where to; nothing.
     pub stage_root: Option<String>,
@@ -71,7 +71,7 @@ pub fn manifest(record: &Record, out: &Path) -> RunManifest {
         plan_id: record.plan_id.clone(),
         plan_digest: record.plan_digest.clone(),
         dry_run: false,
-        stage_used: false,
+        stage_used: record.channel == Channel::LaunchdClean,
         stage_root: None,
         repo_root_context: None,
         staged_output_root: None,

@@ -3,12 +3,13 @@
 //! written: those that count go to a file that is opened before anything is applied.
 //!
 //! Each runner is a subcommand that the harness starts again from its own binary (RUNTIME.md part 1, "How
-//! probes run"). What it tries stands in `files`, `network`, `signals`, `programs`; services of a Mac in
-//! `crate::probe::macos`.
+//! probes run"). What it tries stands in `files`, `network`, `signals`, `programs`, `services`, whose calls
+//! on a Mac are in `crate::probe::macos`.
 
 mod files;
 mod network;
 mod programs;
+pub mod services;
 mod signals;
 
 use std::fs::File;
@@ -25,12 +26,7 @@ use crate::runtime::question::probed_operation;
 
 pub use files::FileAttempt;
 pub use network::{NetworkAttempt, address};
-
-/// Whether an operation is about a service of a Mac, which has calls of its own.
-#[must_use]
-pub fn is_service(operation: &str) -> bool {
-    operation == "mach-lookup" || operation.starts_with("iokit-open") || operation.starts_with("sysctl")
-}
+pub use services::is_service;
 
 /// What is put on the process.
 pub enum Applied {
@@ -284,16 +280,7 @@ fn ask(speaker: &mut Speaker, library: Option<Library>, operation: &str, path: &
 
 #[cfg(target_os = "macos")]
 fn service(speaker: &mut Speaker, operation: &str, name: &str) -> Ended {
-    match super::macos::tried(operation, name) {
-        Ok(()) => {
-            speaker.tried(operation, name, None);
-            Ended::Done
-        }
-        Err(errno) => {
-            speaker.tried(operation, name, Some(errno));
-            Ended::NotOpened
-        }
-    }
+    services::tried(speaker, &super::macos::Mac, operation, name)
 }
 
 #[cfg(not(target_os = "macos"))]
