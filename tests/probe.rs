@@ -337,6 +337,14 @@ fn each_failure_has_its_stage_and_kind() {
             &[],
             (nothing.clone(), "probe", "probe_fails_without_profile", json!(2), 1),
         );
+        let long = format!("/private/tmp/{}", "x".repeat(500));
+        check(
+            "a name that no file can have",
+            all,
+            sbpl(probe("file-read*", &long, "allow")),
+            &[],
+            (nothing.clone(), "probe", "probe_fails_without_profile", json!(36), 1),
+        );
         if user.is_some() {
             check(
                 "kept from this user by the mode of a file of its own",

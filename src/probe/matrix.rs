@@ -94,6 +94,9 @@ pub struct Fixture {
     /// Its mode, a number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<u32>,
+    /// No matrix names it; it is the target of a probe.
+    #[serde(skip)]
+    pub is_target: bool,
 }
 
 /// One question with its expected answer.
