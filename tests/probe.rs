@@ -618,12 +618,15 @@ fn a_killed_runner_is_no_denial() {
     );
 }
 
-/// A libsandbox that applies nothing: it refuses texts with `deny default`, and every blob.
+/// A libsandbox that applies nothing: it refuses texts with `deny default`, and every blob; it kills the process,
+/// and keeps it waiting, where a text says so.
 const REFUSING: &str = r#"
 #include <errno.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 typedef struct { char *builtin; unsigned char *data; size_t size; } profile;
 profile *sandbox_compile_string(const char *t, void *p, char **e) { return 0; }
 profile *sandbox_compile_file(const char *t, void *p, char **e) { return 0; }
@@ -634,6 +637,8 @@ void sandbox_free_params(void *p) {}
 int sandbox_apply(profile *p) { errno = EPERM; return -1; }
 void sandbox_free_profile(profile *p) {}
 int sandbox_init(const char *t, uint64_t f, char **e) {
+    if (strstr(t, "kill me")) raise(SIGKILL);
+    if (strstr(t, "keep me")) for (;;) pause();
     if (!strstr(t, "deny default")) return 0;
     *e = strdup("not today"); errno = EACCES; return -1;
 }
@@ -658,22 +663,36 @@ fn what_a_library_refuses_is_no_denial() {
     }
     let read = probe("file-read*", "/private/tmp/x", "deny");
     let matrix = out.matrix(
-        &[("text.sb", "(version 1)(deny default)"), ("blob.sb", "(version 1)(deny default)")],
+        &[
+            ("text.sb", "(version 1)(deny default)"),
+            ("blob.sb", "(version 1)(deny default)"),
+            ("killed.sb", "(version 1)(allow default) ; kill me"),
+            ("kept.sb", "(version 1)(allow default) ; keep me"),
+        ],
         &json!({
+            "killed": {"blob": "killed.sb", "mode": "sbpl", "probes": read},
+            "kept": {"blob": "kept.sb", "mode": "sbpl", "probes": read},
             "text": {"blob": "text.sb", "mode": "sbpl", "probes": read},
             "blob": {"blob": "blob.sb", "mode": "blob", "probes": read},
         }),
     );
-    let output = out.command("libsandbox", &matrix).env("SBTOOL_LIBSANDBOX", &library).output().unwrap();
+    let mut command = out.command("libsandbox", &matrix);
+    let output = command.env("SBTOOL_LIBSANDBOX", &library).args(["--timeout", "2"]).output().unwrap();
     assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
     let results: Value = serde_json::from_slice(&output.stdout).unwrap();
-    for (id, kind, errno) in [("text", "sandbox_init_failed", 13), ("blob", "sandbox_apply_failed", 1)] {
+    let unsaid = Value::Null;
+    for (id, kind, errno) in [
+        ("text", "sandbox_init_failed", json!(13)),
+        ("blob", "sandbox_apply_failed", json!(1)),
+        ("killed", "apply_not_reported", unsaid.clone()),
+        ("kept", "apply_not_reported", unsaid),
+    ] {
         let probe = &results[id]["probes"][0];
         let result = &probe["runtime_result"];
         assert_eq!(probe["actual"], Value::Null);
         assert_eq!(
             (&result["failure_stage"], &result["failure_kind"], &result["errno"]),
-            (&json!("apply"), &json!(kind), &json!(errno))
+            (&json!("apply"), &json!(kind), &errno)
         );
         assert_eq!(results[id]["status"], "blocked");
     }

@@ -83,7 +83,7 @@ pub const PROGRAMS: &[Program] = &[
                 command: &["git", "config", "core.pager", "evil"],
                 works: false,
                 says: "",
-                denied: &[("file-write-create", "work/.git/config", KEPT)],
+                denied: &[("file-write-create", "project/.git/config", KEPT)],
             },
             Step {
                 command: &["git", "-C", "clone", "push", "--quiet", "origin", "HEAD:refs/heads/other"],
@@ -127,7 +127,7 @@ pub const PROGRAMS: &[Program] = &[
                     "import sys, json, subprocess, tempfile\nf = tempfile.TemporaryFile()\nprint(sys.prefix)\nprint(subprocess.check_output(['echo', 'a child']))",
                 ],
                 works: true,
-                says: "/work/venv\nb'a child",
+                says: "/project/venv\nb'a child",
                 denied: &[],
             },
             Step {
@@ -158,7 +158,7 @@ pub const PROGRAMS: &[Program] = &[
                 command: &["venv/bin/python", "-c", "import os; os.rename('x', 'lib/.bashrc')"],
                 works: false,
                 says: "",
-                denied: &[("file-write-create", "work/lib/.bashrc", KEPT)],
+                denied: &[("file-write-create", "project/lib/.bashrc", KEPT)],
             },
             Step {
                 command: &["venv/bin/python", "-c", "import socket; socket.create_connection(('127.0.0.1', $))"],
@@ -199,13 +199,13 @@ struct Place<'a> {
 
 impl<'a> Place<'a> {
     fn new(stage: &'a Stage) -> Self {
-        for folder in ["work", "work/lib", "home", "home/.ssh", "tmp", "outside", "source"] {
+        for folder in ["project", "project/lib", "home", "home/.ssh", "tmp", "outside", "source"] {
             stage.folder_named(folder);
         }
         stage.file("home/.ssh/id", &format!("int x = \"{SECRET}\";\n"));
         stage.file("home/.gitconfig", "[user]\n\tname = somebody\n\temail = somebody@example.com\n");
-        stage.file("work/x", "text");
-        stage.file("work/hello.c", "#include <stdio.h>\nint main(void) { puts(\"hello from C\"); return 0; }\n");
+        stage.file("project/x", "text");
+        stage.file("project/hello.c", "#include <stdio.h>\nint main(void) { puts(\"hello from C\"); return 0; }\n");
         let listener = || TcpListener::bind("127.0.0.1:0").unwrap();
         Self { stage, ports: [listener(), listener()] }
     }
@@ -219,7 +219,7 @@ impl<'a> Place<'a> {
     fn run(&self, mut command: Command) -> Output {
         command.env_clear().env("PATH", PATH).env("LC_ALL", "C").env("GIT_CONFIG_NOSYSTEM", "1");
         command.env("HOME", self.stage.path("home")).env("TMPDIR", self.stage.path("tmp"));
-        command.current_dir(self.stage.path("work")).output().unwrap()
+        command.current_dir(self.stage.path("project")).output().unwrap()
     }
 
     fn free(&self, command: &[&str]) -> Output {
@@ -229,7 +229,7 @@ impl<'a> Place<'a> {
     }
 
     fn under(&self, command: &[&str], log: &str) -> Output {
-        let given = ["WORK=@/work", "HOME=@/home", "TMP=@/tmp", "SOURCE=@/source", "PORT=#"];
+        let given = ["WORK=@/project", "HOME=@/home", "TMP=@/tmp", "SOURCE=@/source", "PORT=#"];
         let mut words = vec!["run".to_owned(), "-f".to_owned(), self.stage.path("workspace.sb")];
         words.extend(given.iter().flat_map(|parameter| ["-D".to_owned(), self.filled(parameter)]));
         words.extend(["--log".to_owned(), log.to_owned(), "--".to_owned()]);

@@ -3,8 +3,10 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 
 use clap::ValueEnum;
+use rustix::net::addr::SocketAddrArg;
 use rustix::net::{AddressFamily, SendFlags, SocketAddrUnix, SocketType};
 
 use super::{Ended, Speaker, number};
@@ -82,27 +84,25 @@ fn remote(what: NetworkAttempt, target: &str) -> io::Result<()> {
     let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
     let kind = if is_datagrams { SocketType::DGRAM } else { SocketType::STREAM };
     let socket = rustix::net::socket(family, kind, None)?;
-    match what {
-        NetworkAttempt::Out if is_datagrams => drop(rustix::net::sendto(&socket, b"", SendFlags::empty(), &address)?),
-        NetworkAttempt::Out => rustix::net::connect(&socket, &address)?,
-        NetworkAttempt::Bind => rustix::net::bind(&socket, &address)?,
-        NetworkAttempt::In => {
-            rustix::net::bind(&socket, &address)?;
-            rustix::net::listen(&socket, 1)?;
-        }
+    if is_datagrams && what == NetworkAttempt::Out {
+        rustix::net::sendto(&socket, b"", SendFlags::empty(), &address)?;
+        return Ok(());
     }
-    Ok(())
+    used(&socket, &address, what)
 }
 
 fn local(what: NetworkAttempt, path: &str) -> io::Result<()> {
     let address = SocketAddrUnix::new(path)?;
-    let socket = rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?;
+    used(&rustix::net::socket(AddressFamily::UNIX, SocketType::STREAM, None)?, &address, what)
+}
+
+fn used(socket: &OwnedFd, address: &impl SocketAddrArg, what: NetworkAttempt) -> io::Result<()> {
     match what {
-        NetworkAttempt::Out => rustix::net::connect(&socket, &address)?,
-        NetworkAttempt::Bind => rustix::net::bind(&socket, &address)?,
+        NetworkAttempt::Out => rustix::net::connect(socket, address)?,
+        NetworkAttempt::Bind => rustix::net::bind(socket, address)?,
         NetworkAttempt::In => {
-            rustix::net::bind(&socket, &address)?;
-            rustix::net::listen(&socket, 1)?;
+            rustix::net::bind(socket, address)?;
+            rustix::net::listen(socket, 1)?;
         }
     }
     Ok(())
