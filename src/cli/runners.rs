@@ -40,7 +40,7 @@ pub struct Profile {
     /// A folder that stands for /private in a root in the shape of a Mac's (Linux)
     #[arg(long, value_name = "DIR")]
     private: Option<PathBuf>,
-    /// Write markers there as well
+    /// Write markers there as well, and take the file's name away: who holds it open has it then
     #[arg(long, value_name = "FILE")]
     markers: Option<PathBuf>,
     /// Ask sandbox_check about this operation first
@@ -213,7 +213,10 @@ fn runner(profile: Profile, console: &Console) -> Result<Runner, Failure> {
         Some(path) => {
             let opened = OpenOptions::new().create(true).append(true).open(path);
             let cannot = |source| Failure::CannotCreate { name: path.display().to_string(), source };
-            Some(opened.map_err(cannot)?)
+            let file = opened.map_err(cannot)?;
+            std::fs::remove_file(path)
+                .map_err(|source| Failure::CannotCreate { name: path.display().to_string(), source })?;
+            Some(file)
         }
     };
     Ok(Runner {

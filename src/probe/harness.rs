@@ -3,7 +3,8 @@
 //! take too long are ended with all that they started, fixtures are removed.
 
 use std::collections::HashMap;
-use std::io::{self, Read};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -25,6 +26,9 @@ use crate::library::Library;
 
 /// Most bytes of each stream of a runner that are kept.
 const MAX_KEPT: usize = 64 * 1024;
+
+/// Most bytes of markers: a runner writes a handful.
+const MAX_MARKERS: u64 = 1 << 20;
 
 /// So long a stream is read on when its runner has ended: a process that it left behind may hold it open.
 const LINGER: Duration = Duration::from_millis(500);
@@ -314,6 +318,13 @@ fn observe(
         command.arg("--callout").arg(&probe.operation).arg("--callout-path").arg(&probe.target);
     }
     command.args(&asked.arguments);
+    // The runner takes its name away, so that nothing that it starts finds it.
+    let mut said = File::options()
+        .read(true)
+        .append(true)
+        .create_new(true)
+        .open(markers)
+        .map_err(|source| RunError::Files { path: markers.to_owned(), source })?;
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
     let started = Instant::now();
     let shown = std::iter::once(command.get_program()).chain(command.get_args());
@@ -354,8 +365,11 @@ fn observe(
     seen.dropped += dropped;
     seen.opened = OpenedPath::read(&text);
     seen.stderr = text;
-    // It is not there where the runner never came so far.
-    seen.markers = Markers::read(&std::fs::read(markers).unwrap_or_default());
+    let mut bytes = Vec::new();
+    let read = said.seek(SeekFrom::Start(0)).and_then(|_| said.take(MAX_MARKERS).read_to_end(&mut bytes));
+    read.map_err(|source| RunError::Files { path: markers.to_owned(), source })?;
+    seen.markers = Markers::read(&bytes);
+    // It is there where the runner never came so far.
     let _ = std::fs::remove_file(markers);
     Ok(seen)
 }

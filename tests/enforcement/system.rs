@@ -109,6 +109,11 @@ pub fn address<T: ?Sized>(of: &T) -> u64 {
     std::ptr::from_ref(of).cast::<u8>() as u64
 }
 
+/// The address of what the kernel is to write.
+pub fn filled<T: ?Sized>(of: &mut T) -> u64 {
+    std::ptr::from_mut(of).cast::<u8>() as u64
+}
+
 /// A number that may be negative, as an argument.
 #[allow(clippy::cast_sign_loss, reason = "as the kernel has it")]
 pub fn signed(number: i32) -> u64 {
@@ -312,7 +317,7 @@ pub fn receive(socket: i64) -> Result<i64> {
     let mut data = [0u8; 16];
     let mut control = [0u64; 8];
     let piece = [data.as_mut_ptr() as u64, 16];
-    let head = [0, 0, address(&piece), 1, control.as_mut_ptr() as u64, 64, 0u64];
-    call(libc::SYS_recvmsg, &[socket as u64, address(&head), 0])?;
+    let mut head = [0, 0, address(&piece), 1, control.as_mut_ptr() as u64, 64, 0u64];
+    call(libc::SYS_recvmsg, &[socket as u64, filled(&mut head), 0])?;
     Ok((control[2] & 0xffff_ffff) as i64)
 }

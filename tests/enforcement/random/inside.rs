@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::super::attacks::name_of_error;
 use super::super::system::{
-    HERE, Result, address, by_path, call, close, count_into, fork, local, numbers, open, shared, signed, socket, text,
-    wait, with_address,
+    HERE, Result, address, by_path, call, close, count_into, filled, fork, local, numbers, open, shared, signed,
+    socket, text, wait, with_address,
 };
 use super::world::TIME;
 
@@ -58,8 +58,9 @@ impl<'a> Line<'a> {
 }
 
 fn pipe() -> Option<[i32; 2]> {
-    let ends = [0i32; 2];
-    call(libc::SYS_pipe2, &[address(&ends), 0]).ok().map(|_| ends)
+    let mut ends = [0i32; 2];
+    call(libc::SYS_pipe2, &[filled(&mut ends), 0]).ok()?;
+    Some(ends)
 }
 
 fn close_end(end: i32) {
@@ -82,9 +83,9 @@ fn counter(counters: &'static [AtomicU8], place: usize, apart: bool) -> (i32, i3
     });
     close_end(alive[0]);
     close_end(ready[1]);
-    let byte = [0u8; 1];
+    let mut byte = [0u8; 1];
     if child > 0 {
-        while call(libc::SYS_read, &[ready[0] as u64, address(&byte), 1]) == Err(libc::EINTR) {}
+        while call(libc::SYS_read, &[ready[0] as u64, filled(&mut byte), 1]) == Err(libc::EINTR) {}
     }
     close_end(ready[0]);
     (child, alive[1])
@@ -296,8 +297,8 @@ fn host_address(host: &str, port: u16) -> Vec<u8> {
 fn sent(name: &str, socket: i64, to: &[u8]) -> Result<i64> {
     if name == "sendmmsg" {
         let piece = [address(b"datum"), 5];
-        let message = [to.as_ptr() as u64, to.len() as u64, address(&piece), 1, 0, 0, 0, 0];
-        let sent = call(libc::SYS_sendmmsg, &[socket as u64, address(&message), 1, 0])?;
+        let mut message = [to.as_ptr() as u64, to.len() as u64, address(&piece), 1, 0, 0, 0, 0];
+        let sent = call(libc::SYS_sendmmsg, &[socket as u64, filled(&mut message), 1, 0])?;
         // How many messages, and how much of the one.
         return Ok(sent * 100 + (message[7] & 0xffff) as i64);
     }
