@@ -290,7 +290,7 @@ mod rounds {
     }
 
     fn no_status() {
-        let place = Place::new().with_script("echo x >status; exec sleep 100");
+        let place = Place::new().with_script("echo x >made; mv made status; exec sleep 100");
         assert!(matches!(place.error(), ChannelError::Status(text) if text == "x\n"));
         place.assert_clean();
     }

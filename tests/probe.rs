@@ -367,7 +367,7 @@ fn each_failure_has_its_stage_and_kind() {
             "(version 1)(allow default)(deny process-exec*)",
             blob(probe("process-exec*", "/bin/true", "deny")),
             &[],
-            (nothing.clone(), "bootstrap", "bootstrap_deny_process_exec", json!(1), 1),
+            (deny.clone(), "bootstrap", "bootstrap_deny_process_exec", json!(1), 0),
         );
         check(
             "there is no such program",
@@ -433,6 +433,28 @@ fn a_run_within_a_sandbox_is_blocked() {
         assert_eq!(probe["actual"], Value::Null);
         assert_eq!(probe["runtime_result"]["failure_stage"], "apply");
         assert_eq!(probe["runtime_result"]["failure_kind"], "apply_already_sandboxed");
+    }
+}
+
+/// What belongs to the user is not changed, not even by the attempt without a profile.
+#[test]
+fn files_of_the_user_are_not_changed() {
+    if !is_supported() {
+        return;
+    }
+    let out = Out::new(None);
+    let Ok(own) = tempfile::tempdir_in("/dev/shm") else { return };
+    let precious = own.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    for operation in ["file-write-unlink", "file-write*", "file-write-mode"] {
+        let (_, probe) = one(
+            &out,
+            &[("p.sb", "(version 1)(allow default)")],
+            &json!({"blob": "p.sb", "mode": "sbpl", "probes": probe(operation, precious.to_str().unwrap(), "allow")}),
+            &[],
+        );
+        assert_eq!(probe["runtime_result"]["failure_kind"], "probe_not_supported", "{operation}");
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious", "{operation}");
     }
 }
 

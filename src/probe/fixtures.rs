@@ -38,6 +38,12 @@ pub fn of_profile(matrix: &Matrix, profile: &Profile) -> Vec<Fixture> {
     out
 }
 
+/// Whether files are made there where they lie in no folder of the run.
+#[must_use]
+pub fn is_temporary(path: &str) -> bool {
+    TEMPORARY.iter().any(|folder| path.starts_with(folder))
+}
+
 fn needs_file(operation: &str) -> bool {
     operation.starts_with("file") && operation != "file-write-create"
 }
@@ -92,6 +98,8 @@ impl Drop for Made {
 /// What the system says.
 pub fn staged(folder: &Path, fixtures: &[Fixture]) -> io::Result<Made> {
     let made = Made { made: Vec::new(), staged: Some(folder.to_owned()) };
+    // A new one: what a program under test left at that name is not followed.
+    fs::create_dir(folder)?;
     for name in ["tmp", "var/tmp", "etc"] {
         fs::create_dir_all(folder.join(name))?;
     }
@@ -126,7 +134,7 @@ pub fn in_place(fixtures: &[Fixture]) -> io::Result<Made> {
     let mut made = Made { made: Vec::new(), staged: None };
     for fixture in fixtures {
         let path = at_root(&fixture.path);
-        if !TEMPORARY.iter().any(|folder| path.starts_with(folder)) {
+        if !is_temporary(&path) {
             continue;
         }
         let at = PathBuf::from(path);

@@ -23,6 +23,7 @@ use super::runner::{FileAttempt, NetworkAttempt};
 use super::stage::{self, EPERM, Kind, Outcome, Stage};
 use super::{Plan, ProbeError, add, empty, fixtures, prepare, runner, world};
 use crate::library::Library;
+use crate::runtime::world::World;
 
 /// Most bytes of each stream of a runner that are kept.
 const MAX_KEPT: usize = 64 * 1024;
@@ -167,6 +168,7 @@ pub fn run(
             let outcome = match (is_blocked, refused) {
                 (true, _) => Outcome::failed(Stage::Preflight, Kind::PreflightGate, None),
                 (_, Some(refused)) => refused,
+                _ if !may_try(settings.backend, probe, &world) => Outcome::failed(Stage::Probe, Kind::NotTried, None),
                 _ if asked(probe, one.is_blob).is_none() => Outcome::failed(Stage::Probe, Kind::NotTried, None),
                 _ => {
                     // Probes that share a file of the system wait for one another.
@@ -190,7 +192,12 @@ pub fn run(
         if let Some(result) = results.get_mut(&place) {
             let denials =
                 result.prediction.as_ref().map_or_else(|| vec![EPERM], |prediction| prediction.denials.clone());
-            result.outcome = stage::outcome(&scenario, Some(&baseline), &denials);
+            result.outcome = stage::outcome(
+                &scenario,
+                Some(&baseline),
+                &denials,
+                result.probe.operation.starts_with("process-exec"),
+            );
             (result.baseline, result.scenario) = (Some(baseline), Some(scenario));
         }
     }
@@ -199,6 +206,19 @@ pub fn run(
         add(&mut record, id, profile, one, scan, probes);
     }
     Ok(record)
+}
+
+/// Whether a probe changes nothing but what belongs to the run: without its profile nothing would keep it from
+/// changing a file of the user's.
+fn may_try(backend: Backend, probe: &Probe, world: &World) -> bool {
+    if !probe.operation.starts_with("file-write") {
+        return true;
+    }
+    let Ok(walk) = world.walk(&probe.target) else { return false };
+    if stages_root(backend) {
+        return walk.resolved.starts_with("/private/");
+    }
+    fixtures::is_temporary(&walk.resolved) && std::fs::symlink_metadata(&probe.target).is_err()
 }
 
 /// Whether each probe gets a `/private` of its own.
@@ -229,7 +249,9 @@ fn observed(
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..settings.jobs.clamp(1, groups.len().max(1)) {
+        // Elsewhere than in roots of their own they share files.
+        let jobs = if stages_root(settings.backend) { settings.jobs } else { 1 };
+        for _ in 0..jobs.clamp(1, groups.len().max(1)) {
             scope.spawn(|| {
                 while let Some((_, places)) = groups.get(next.fetch_add(1, Ordering::Relaxed)) {
                     for place in places {
@@ -455,7 +477,7 @@ fn apply_preflight(settings: &Settings<'_>, file: &Path) -> Result<ApplyPrefligh
     let profile = Profile { file, is_blob: false, parameters: &[] };
     let markers = settings.folder.join("apply_preflight.markers");
     let seen = observe(settings, &asked, Some(&profile), made.private(), None, &markers)?;
-    let outcome = stage::outcome(&seen, None, &[EPERM]);
+    let outcome = stage::outcome(&seen, None, &[EPERM], false);
     let is_sandboxed = match settings.backend {
         Backend::Linux => Some(crate::enforce::is_applied()),
         // Without an operation it says whether there is no profile at all.

@@ -199,8 +199,9 @@ impl Outcome {
 /// A failure counts as the policy's where the number is one of a denial and the same call without a profile
 /// does not fail with that number. A program's exit status, without a word of which call failed, counts where
 /// the program ends well without a profile.
+/// Where the start of a program itself is what is asked for (`starts`), that is what the verdict is about.
 #[must_use]
-pub fn outcome(seen: &Observation, baseline: Option<&Observation>, denials: &[i32]) -> Outcome {
+pub fn outcome(seen: &Observation, baseline: Option<&Observation>, denials: &[i32], starts: bool) -> Outcome {
     use ErrnoSource::{ApplyMarker, ExecMarker, Harness, ProbeMarker};
     if let Exit::NotStarted(errno) = seen.exit {
         return Outcome::failed(Stage::Apply, Kind::NotStarted, Some((errno, Harness)));
@@ -221,9 +222,16 @@ pub fn outcome(seen: &Observation, baseline: Option<&Observation>, denials: &[i3
     }
     if let Some(errno) = seen.markers.failed(Step::Exec) {
         let kind = if errno == EPERM { Kind::ExecDenied } else { Kind::ExecFailed };
+        let without = baseline.and_then(|baseline| baseline.markers.failed(Step::Exec));
+        if starts && denials.contains(&errno) && without != Some(errno) {
+            let failed = Outcome::failed(Stage::Bootstrap, kind, Some((errno, ExecMarker)));
+            return Outcome { actual: Some(Verdict::Deny), ..failed };
+        }
         return Outcome::failed(Stage::Bootstrap, kind, Some((errno, ExecMarker)));
     }
     match seen.exit {
+        // It ran, whatever it did.
+        Exit::Code(_) if starts => Outcome::success(),
         Exit::NotStarted(_) => Outcome::failed(Stage::Apply, Kind::NotStarted, None),
         Exit::Timeout => Outcome::failed(Stage::Probe, Kind::Timeout, None),
         // A program that may not read what it is made of is ended (a Mac), or ends so (Linux).
@@ -390,18 +398,29 @@ mod tests {
             ),
         ];
         for (number, (seen, baseline, stage, kind, errno, actual)) in rows.into_iter().enumerate() {
-            let got = outcome(&seen, Some(baseline), &[EPERM]);
+            let got = outcome(&seen, Some(baseline), &[EPERM], false);
             assert_eq!((got.stage, got.kind, got.errno, got.actual), (stage, kind, errno, actual), "row {number}");
         }
+    }
+
+    /// Where starting is what is probed, it is what the verdict is about.
+    #[test]
+    fn the_start_of_a_program_has_verdicts() {
+        let free = seen(Exit::Code(0), true, Vec::new());
+        let denied = seen(Exit::Code(127), true, [applied(), vec![marker(Tool::Apply, Step::Exec, 1)]].concat());
+        let got = outcome(&denied, Some(&free), &[EPERM], true);
+        assert_eq!((got.actual, got.stage), (Some(Verdict::Deny), Some(Stage::Bootstrap)));
+        let got = outcome(&seen(Exit::Code(2), true, applied()), Some(&free), &[EPERM], true);
+        assert_eq!((got.actual, got.stage), (Some(Verdict::Allow), None));
     }
 
     /// A profile may say which number a denial gives.
     #[test]
     fn a_denial_may_have_another_number() {
         let free = seen(Exit::Code(0), false, vec![marker(Tool::Probe, Step::Probe, 0)]);
-        let got = outcome(&seen(Exit::Code(2), false, tried(13)), Some(&free), &[13]);
+        let got = outcome(&seen(Exit::Code(2), false, tried(13)), Some(&free), &[13], false);
         assert_eq!(got.actual, Some(Verdict::Deny));
-        let got = outcome(&seen(Exit::Code(2), false, tried(1)), Some(&free), &[13]);
+        let got = outcome(&seen(Exit::Code(2), false, tried(1)), Some(&free), &[13], false);
         assert_eq!((got.actual, got.errno), (None, Some(1)));
     }
 }

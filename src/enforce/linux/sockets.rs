@@ -20,6 +20,9 @@ fn raw(error: rustix::io::Errno) -> Denied {
     error.raw_os_error().into()
 }
 
+/// Streams over TCP where the other side has no more than that, as with IPPROTO_MPTCP.
+const IPPROTO_SMC: i32 = 256;
+
 /// Longest address: `sockaddr_storage`.
 const MAX_ADDRESS: usize = 128;
 
@@ -77,7 +80,7 @@ impl Socket {
     fn protocol(&self, is_six: bool) -> u8 {
         let family = if is_six { 2 } else { 1 };
         match (self.kind, self.protocol) {
-            (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP) => 4 | family,
+            (libc::SOCK_STREAM, 0 | libc::IPPROTO_TCP | libc::IPPROTO_MPTCP | IPPROTO_SMC) => 4 | family,
             (libc::SOCK_DGRAM, 0 | libc::IPPROTO_UDP) => 8 | family,
             _ => family,
         }
@@ -229,6 +232,8 @@ pub fn wait_for_room(task: &Task<'_>, socket: BorrowedFd<'_>) -> Result<(), Deni
         let ready = rustix::event::poll(&mut wanted, Some(&pause)).map_err(raw)?;
         task.still()?;
         if ready > 0 {
+            // It may be its peer that has no room.
+            std::thread::sleep(std::time::Duration::from_millis(1));
             return Ok(());
         }
     }
@@ -337,10 +342,10 @@ pub fn listen(task: &Task<'_>) -> Done {
             },
             Ok(std::net::SocketAddr::V6(bound)) => {
                 let along = socket.served_along(*bound.ip(), bound.port());
-                // What is bound keeps it.
-                if let Some(address) =
-                    along.filter(|_| !rustix::net::sockopt::ipv6_v6only(&socket.socket).unwrap_or(false))
-                {
+                // What is bound keeps it; what is not yet has no port.
+                if let Some(address) = along.filter(|along| {
+                    along.port == 0 || !rustix::net::sockopt::ipv6_v6only(&socket.socket).unwrap_or(false)
+                }) {
                     ask_address(task, "network-inbound", "local", address)?;
                 }
                 socket.address_v6(*bound.ip(), bound.port())

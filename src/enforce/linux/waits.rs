@@ -71,6 +71,8 @@ impl Task<'_> {
         }
         let _waiting = Waiting { waits, thread };
         system::may_be_interrupted();
+        // Who looks after those that wait may have ended before this one was listed.
+        self.still()?;
         let done = work();
         self.still()?;
         Ok(done)

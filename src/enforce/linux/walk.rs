@@ -271,9 +271,8 @@ fn walk(
                         if is_last {
                             let status = rustix::fs::fstat(&object).map_err(raw)?;
                             let place = found(object, status, ending, lookup)?;
-                            // What has no path can be told by no policy: only its owner gets at it.
-                            if place.is_anonymous && !is_own {
-                                return Err(libc::EACCES.into());
+                            if place.is_anonymous {
+                                return own_anonymous(&name, is_own, ending, lookup);
                             }
                             return Ok(place);
                         }
@@ -331,6 +330,23 @@ fn walk(
     }
     let status = rustix::fs::fstat(&here).map_err(raw)?;
     found(here, status, ending, lookup)
+}
+
+/// What has no path can be told by no policy: only who has it open gets at it. Open for its place alone does not
+/// count: such a descriptor may be had of what others have open.
+fn own_anonymous(name: &[u8], is_own: bool, ending: Ending, lookup: &Lookup<'_>) -> Result<Place, Denied> {
+    let number = std::str::from_utf8(name).ok().and_then(|name| name.parse().ok());
+    let Some(number) = number.filter(|_| is_own) else { return Err(libc::EACCES.into()) };
+    let descriptor = super::processes::descriptor(lookup.thread, number)?;
+    if rustix::fs::fcntl_getfl(&descriptor).map_err(raw)?.contains(OFlags::PATH) {
+        return Err(libc::EACCES.into());
+    }
+    // That very one, whatever the number means by now.
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let object = rustix::fs::open(name_of(descriptor.as_fd()), flags, Mode::empty()).map_err(raw)?;
+    let status = rustix::fs::fstat(&object).map_err(raw)?;
+    let place = found(object, status, ending, lookup)?;
+    if place.is_anonymous { Ok(place) } else { Err(libc::EACCES.into()) }
 }
 
 fn components(path: &[u8]) -> Vec<Vec<u8>> {

@@ -188,7 +188,7 @@ mod tests {
     }
 
     fn judged(scenario: &Mac, baseline: &Mac, operation: &str) -> Outcome {
-        outcome(&seen(scenario, operation, true), Some(&seen(baseline, operation, false)), &[1])
+        outcome(&seen(scenario, operation, true), Some(&seen(baseline, operation, false)), &[1], false)
     }
 
     const OPERATIONS: [&str; 3] = ["mach-lookup", "iokit-open-user-client", "sysctl-read"];
