@@ -128,6 +128,7 @@ pub const ATTACKS: &[Attack] = attacks![
     "symlink swapped between check and use" links_race links_race_inside false;
     "ways through proc" through_proc through_proc_inside false;
     "memory of others" memory memory_inside false;
+    "places of what others have open" places_of_others places_of_others_inside false;
     "another proc file system" another_proc another_proc_inside true;
     "links and renames into an allowed place" moved moved_inside false;
     "descriptors that came over a socket" passed passed_inside false;

@@ -65,6 +65,30 @@ pub(super) fn memory(stage: &Stage) {
     }
 }
 
+/// What others have open and has no path: a place of it is no descriptor of it.
+pub(super) fn places_of_others(stage: &Stage) {
+    let (reads, writes) = std::io::pipe().unwrap();
+    let own = std::process::id().to_string();
+    let said = stage.run(&stage.but("file-read-data"), &[&own, &writes.as_raw_fd().to_string()]);
+    said.expect(&[("through", "EACCES"), ("own", "ok")]);
+    // And where a lookup asks nobody.
+    let profile = "(version 1)(deny default)(allow process* sysctl* file-read* file-write*)(deny file-read-data (literal \"/x\"))";
+    stage.run(profile, &[&own, &writes.as_raw_fd().to_string()]).expect(&[("through", "EACCES"), ("own", "ok")]);
+    drop((reads, writes));
+}
+
+pub(super) fn places_of_others_inside(inside: &Inside) {
+    let path = format!("/proc/{}/fd/{}", inside.argument(0), inside.argument(1));
+    // An ordinary user may not even look at what root has open.
+    match open(&path, libc::O_PATH) {
+        Ok(place) => inside.opens("through", &format!("/proc/self/fd/{place}"), libc::O_WRONLY | libc::O_NONBLOCK),
+        Err(errno) => inside.say("through", name_of_error(errno)),
+    }
+    let mut ends = [0i32; 2];
+    call(libc::SYS_pipe2, &[system::filled(&mut ends), 0]).unwrap();
+    inside.opens("own", &format!("/proc/self/fd/{}", ends[0]), libc::O_RDONLY | libc::O_NONBLOCK);
+}
+
 /// Another proc file system at another place; seen by this thread and what it starts only.
 pub(super) fn another_proc(stage: &Stage) {
     std::thread::scope(|scope| {
